@@ -1,0 +1,43 @@
+/* From batch views to the online store: the rows of a view that are new or changed since last time.
+ *
+ * A child computes the view as of `to`, compares with the rows handed over before (a Parquet file
+ * it left in the store), and writes what is new as typed rows into a file of our own format, which
+ * the owner of the home reads without DuckDB and puts into features/online.h. The file: magic
+ * "PAWLROWS", version, byte order, a JSON header {"view","version","entity":[…],
+ * "columns":[{"name","type"}],"rows":N}, then rows in (key, time, known_at) order; each ends in a
+ * CRC32C. */
+#ifndef PAWL_FEATURES_MATERIALIZE_H
+#define PAWL_FEATURES_MATERIALIZE_H
+
+#include "features/view.h"
+
+struct feature_row {
+    int64_t time_us, known_us;
+    const struct value *keys;   /* n_entity, in the view's entity order */
+    const struct value *values; /* n_columns */
+};
+
+struct feature_rows; /* an open file of rows */
+
+enum err_code feature_rows_open(const char *path, struct feature_rows **ret,
+                                struct err *err) MUST_CHECK;
+const struct json *feature_rows_header(const struct feature_rows *f);
+/* Borrowed until the next call; false at the end or on damage: ask feature_rows_close. */
+bool feature_rows_next(struct feature_rows *f, struct feature_row *ret);
+enum err_code feature_rows_close(struct feature_rows *f, struct err *err)
+    MUST_CHECK; /* ERR_CORRUPT with the row's number */
+
+/* Called by the materialiser with each view's file of new rows; puts them into the online store. */
+typedef enum err_code (*feature_rows_sink)(void *arg, const char *path, struct err *err);
+
+/* Computes views as of to_us and hands new rows to `sink`; then records position and snapshot
+ * (tables feature_views, materializations). names: which views (n 0: all batch views). Only rows
+ * with time in (to - keep_us, to] are handed over (keep_us 0: the view's ttl, or all). ret
+ * {"views":[{"view","version","rows_new","rows_total","to","newest","duration_ms"}]} */
+enum err_code features_materialize(const struct data_env *env, const struct features_spec *views,
+                                   const struct json *bindings, const struct str *names,
+                                   size_t n_names, int64_t to_us, feature_rows_sink sink,
+                                   void *sink_arg, struct arena *a, struct json **ret,
+                                   struct err *err) MUST_CHECK;
+
+#endif
