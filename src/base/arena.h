@@ -16,7 +16,8 @@ struct arena_block;
 struct arena_hook;
 
 struct arena {
-    struct arena_block *head; /* newest block */
+    struct arena_block *head;  /* newest block */
+    struct arena_block *spare; /* one empty block kept for reuse */
     struct arena_hook *hooks;
     size_t used_bytes, limit_bytes;
     bool is_over_limit, is_out_of_memory;

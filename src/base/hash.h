@@ -36,9 +36,12 @@ struct hash128 {
 };
 struct hash128 hash128(const void *p, size_t n); /* XXH3-128 */
 uint32_t crc32c(uint32_t crc, const void *p, size_t n); /* start with 0 */
+/* The same without the processor's instruction: the other side of a differential test. */
+uint32_t crc32c_portable(uint32_t crc, const void *p, size_t n);
 
 /* Lower-case hex of n bytes into out (2n + 1). */
 void hex_encode(const void *p, size_t n, char *out);
+int hex_value(char c); /* 0..15, or -1 */
 /* Cryptographically random bytes from the kernel. */
 void random_bytes(void *p, size_t n);
 /* UUID version 7 (RFC 9562) at a wall time, in text and bytes. */

@@ -61,7 +61,7 @@ char *str_printf(struct arena *a, const char *fmt, ...) __attribute__((format(pr
 struct buf {
     char *p; /* heap, NUL-terminated when n > 0; owner: the buf */
     size_t n, cap, max;
-    bool is_failed;
+    bool is_failed, is_out_of_memory;
 };
 
 void buf_init(struct buf *b, size_t max_bytes);
@@ -73,6 +73,8 @@ void buf_c(struct buf *b, const char *s);
 void buf_ch(struct buf *b, char c);
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void buf_vprintf(struct buf *b, const char *fmt, va_list ap);
+/* As a JSON string, quoted and escaped; the bytes are taken as UTF-8 as they are. */
+void buf_quote(struct buf *b, struct str s);
 /* ERR_OK, or ERR_TOO_LARGE / ERR_NOMEM for the first append that failed. */
 enum err_code buf_ok(const struct buf *b, struct err *err) MUST_CHECK;
 static inline struct str buf_view(const struct buf *b)
