@@ -72,38 +72,49 @@ void dataset_spec_decode(const struct cfg_node *section, const struct cfg_node *
 struct json *dataset_spec_json(const struct dataset_spec *d, struct arena *a);
 const char *dataset_split_name(enum dataset_split s); /* "train" … */
 
+struct dataset_order {
+    const struct dataset_spec *dataset;
+    const struct features_spec *views;
+    const struct json *bindings; /* every source used by rows, label and views (data_binding) */
+    const struct json *
+        view_files; /* {"view": ret of view_build}: views computed already, as of the same time; NULL */
+    int64_t
+        as_of_us; /* only rows, features and labels known then; AT_US_NONE: everything there is */
+    int64_t
+        benchmark_until_us; /* days from here on are held out, not yet in the benchmark; AT_US_NONE: all are in */
+    const char *out_path; /* the Parquet file to write */
+};
+
 /* Builds the data set in a child.
- * bindings          every source used by rows, label and views (data_binding; pass AT_US_NONE as
- * as_of, it is applied here) as_of_us          only rows, features and labels known then;
- * AT_US_NONE: everything there is benchmark_until_us  days from here on are held out but not yet in
- * the benchmark (AT_US_NONE: all are in) out_path          the Parquet file to write ret
- * {"path","digest" (typed rows by
- * __row),"rows","bytes","splits":{"train":{"rows","from","to","label_mean"},…},
- *       "dropped":{"label_unknown":N,"gap":N,"sampled_out":N,"before_train":N,"benchmark_gap":N,"label_null":N},
+ * ret  {"path","digest" (typed rows),"rows","bytes","splits":{"train":{"rows","from","to","label_mean"},…},
+ *       "dropped":{"label_unknown":N,"label_null":N,"gap":N,"benchmark_gap":N,"outside":N,"sampled_out":N},
  *       "benchmark_days":[DATE…],"views":[{"name","version","rows","matched"}],"columns":[{"name","type"}],
- *       "label":{"type","classes":[…]|absent},"as_of","duration_ms"} */
-enum err_code dataset_build(const struct data_env *env, const struct dataset_spec *d,
-                            const struct features_spec *views, const struct json *bindings,
-                            int64_t as_of_us, int64_t benchmark_until_us, const char *out_path,
+ *       "label":{"type","columns":[…],"classes":[…]|absent},"as_of","duration_ms"} */
+enum err_code dataset_build(const struct data_env *env, const struct dataset_order *o,
                             struct arena *a, struct json **ret, struct err *err) MUST_CHECK;
 
-/* Static leakage: label columns among the features or the row views' inputs, by name. Findings as
- * sentences in `ps`. names_used(expr text) is the caller's: expr/ knows the names in a row
- * expression. */
-typedef bool (*dataset_names_fn)(void *arg, struct str expr, struct arena *a, struct str **ret,
-                                 size_t *ret_n);
+/* Static leakage: a column that the label reads is no feature, no lookup key, no input of a row view. Findings go to `ps`.
+ * label_columns: names as table_names_used gives them (op features.names, or dataset_label_columns). */
 enum err_code dataset_check_static(const struct dataset_spec *d, const struct features_spec *views,
-                                   const struct json *label_columns, dataset_names_fn fn, void *arg,
-                                   struct arena *a, struct cfg_problems *ps,
-                                   struct err *err) MUST_CHECK;
+                                   const struct json *label_columns, struct arena *a,
+                                   struct cfg_problems *ps, struct err *err) MUST_CHECK;
+/* Columns that the label expression reads, [names]; in a child. */
+enum err_code dataset_label_columns(const struct data_env *env, const struct dataset_spec *d,
+                                    struct arena *a, struct json **ret, struct err *err) MUST_CHECK;
 
-/* Joins features to rows of any file: `pawl features join`. rows_path: CSV, Parquet, JSON Lines
- * with the views' entity columns (or keys: {"view":{"entity":"column"}}) and a time column; wanted:
- * ["view.column", "view.*"]; out Parquet. {"rows","path","views":[…]} */
-enum err_code features_join(const struct data_env *env, const struct features_spec *views,
-                            const struct json *bindings, const char *rows_path,
-                            struct str time_column, const struct json *wanted,
-                            const struct json *keys, const char *out_path, struct arena *a,
+struct join_order {
+    const struct features_spec *views;
+    const struct json *bindings;
+    const char
+        *rows_path; /* CSV, Parquet, JSON Lines with a time column and the views' entity columns */
+    struct str time_column;
+    const struct json *wanted; /* ["view.column", "view.*"] */
+    const struct json *keys;   /* {"view": {"entity": "column"}} where the names differ; NULL */
+    const char *out_path;      /* Parquet */
+};
+
+/* Joins features to rows of any file: `pawl features join`. ret {"path","rows","views":[…],"columns":[…]} */
+enum err_code features_join(const struct data_env *env, const struct join_order *o, struct arena *a,
                             struct json **ret, struct err *err) MUST_CHECK;
 
 #endif

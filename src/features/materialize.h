@@ -30,14 +30,21 @@ enum err_code feature_rows_close(struct feature_rows *f, struct err *err)
 /* Called by the materialiser with each view's file of new rows; puts them into the online store. */
 typedef enum err_code (*feature_rows_sink)(void *arg, const char *path, struct err *err);
 
-/* Computes views as of to_us and hands new rows to `sink`; then records position and snapshot
- * (tables feature_views, materializations). names: which views (n 0: all batch views). Only rows
- * with time in (to - keep_us, to] are handed over (keep_us 0: the view's ttl, or all). ret
- * {"views":[{"view","version","rows_new","rows_total","to","newest","duration_ms"}]} */
-enum err_code features_materialize(const struct data_env *env, const struct features_spec *views,
-                                   const struct json *bindings, const struct str *names,
-                                   size_t n_names, int64_t to_us, feature_rows_sink sink,
-                                   void *sink_arg, struct arena *a, struct json **ret,
-                                   struct err *err) MUST_CHECK;
+struct materialize_order {
+    const struct features_spec *views;
+    const struct json *bindings;
+    const struct str *names; /* which; n_names 0: all batch views */
+    size_t n_names;
+    int64_t to_us;   /* as of */
+    int64_t keep_us; /* only rows with time in (to - keep, to]; 0: the view's ttl, or all */
+    feature_rows_sink sink;
+    void *sink_arg;
+};
+
+/* Computes views as of to_us and hands new rows to `sink`; then records position and snapshot (table
+ * materializations). Idempotent: the same order again hands over nothing.
+ * ret {"views":[{"view","version","rows_new","rows_total","to","newest","duration_ms"}]} */
+enum err_code features_materialize(const struct data_env *env, const struct materialize_order *o,
+                                   struct arena *a, struct json **ret, struct err *err) MUST_CHECK;
 
 #endif

@@ -76,6 +76,18 @@ enum err_code views_describe(const struct data_env *env, const struct features_s
 enum err_code view_row_version(const struct view_spec *v, struct arena *a, struct digest *ret,
                                struct err *err) MUST_CHECK;
 
+/* One batch view as a Parquet file in (time, known_at, keys) order with its version: a pipeline step of its own.
+ * as_of_us: from source rows known by then; AT_US_NONE: all. ret {"view","version","rows","digest","path","columns"}. */
+struct view_order {
+    const struct features_spec *views; /* all of the project */
+    const struct json *bindings;
+    struct str name;
+    int64_t as_of_us;
+    const char *out_path;
+};
+enum err_code view_build(const struct data_env *env, const struct view_order *o, struct arena *a,
+                         struct json **ret, struct err *err) MUST_CHECK;
+
 /* Does a view know the future? Recomputes each batch view with only source rows known by T for
  * several T.
  * {"verdict":"pass|fail","views":[{"view","verdict","columns":[…],"message","example":{key…,"time","full","known"}}]}

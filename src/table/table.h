@@ -8,7 +8,7 @@
  *
  *     struct table *t = NULL;
  *     code = table_open(&(struct table_options){.n_threads = 2, .temp_dir = dir}, &t, err);
- *     code = table_query(t, "SELECT a, b FROM x WHERE c > ?", (struct value[]){v}, 1, &rows, err);
+ *     code = table_query(t, &(struct table_sql){"SELECT a FROM x WHERE c > ?", &v, 1}, &rows, err);
  *     while ((code = table_rows_next(rows, &chunk, err)) == ERR_OK && chunk.n_rows > 0) ...
  *     table_rows_close(rows);
  *
@@ -48,22 +48,28 @@ enum err_code table_library_version(struct str *ret, struct err *err) MUST_CHECK
 enum err_code table_lock(struct table *t, const char *const *paths, size_t n,
                          struct err *err) MUST_CHECK;
 
-/* One or more statements without rows; ERR_INVALID when a bound parameter is missing. */
-enum err_code table_exec(struct table *t, const char *sql, const struct value *params,
-                         size_t n_params, struct err *err) MUST_CHECK;
+/* SQL text with its bound parameters ($1, ? in order). */
+struct table_sql {
+    const char *text;
+    const struct value *params;
+    size_t n_params;
+};
+#define TABLE_SQL(sql_text) (&(const struct table_sql){.text = (sql_text)})
+
+/* One or more statements without rows (parameters: one statement only). */
+enum err_code table_exec(struct table *t, const struct table_sql *q, struct err *err) MUST_CHECK;
 /* One statement, streamed. */
-enum err_code table_query(struct table *t, const char *sql, const struct value *params,
-                          size_t n_params, struct table_rows **ret, struct err *err) MUST_CHECK;
+enum err_code table_query(struct table *t, const struct table_sql *q, struct table_rows **ret,
+                          struct err *err) MUST_CHECK;
 /* The first row's first column; ERR_NOT_FOUND without a row. A string lives in `a`. */
-enum err_code table_get(struct table *t, const char *sql, const struct value *params,
-                        size_t n_params, struct arena *a, struct value *ret,
-                        struct err *err) MUST_CHECK;
+enum err_code table_get(struct table *t, const struct table_sql *q, struct arena *a,
+                        struct value *ret, struct err *err) MUST_CHECK;
 /* ERR_INVALID unless `sql` is exactly one SELECT (WITH, FROM, VALUES too): what users may write. */
 enum err_code table_check_select(struct table *t, struct str sql, struct err *err) MUST_CHECK;
 /* The columns that an expression (`delay > 15`) or a SELECT names, each once, in order of
  * appearance. */
 enum err_code table_names_used(struct table *t, struct str sql, bool is_expression, struct arena *a,
-                               struct str **ret, size_t *ret_n, struct err *err) MUST_CHECK;
+                               struct table_names *ret, struct err *err) MUST_CHECK;
 
 /* Stops what the session runs (ERR_CANCELLED there); it stays usable. Any thread. */
 void table_interrupt(struct table *t);
@@ -93,20 +99,29 @@ const struct table_column *table_rows_cols(const struct table_rows *r); /* live 
 enum err_code table_rows_next(struct table_rows *r, struct table_chunk *ret,
                               struct err *err) MUST_CHECK;
 void table_rows_close(struct table_rows *r); /* NULL = nothing */
-/* Rows of small results as values in `a` (strings copied): ret[row * n_cols + col]. ERR_TOO_LARGE
- * above max_rows. */
-enum err_code table_fetch(struct table *t, const char *sql, const struct value *params,
-                          size_t n_params, size_t max_rows, struct arena *a, struct value **ret,
-                          size_t *ret_rows, size_t *ret_cols, struct err *err) MUST_CHECK;
+/* Rows of small results as values in an arena (strings copied): p[row * n_cols + col]. */
+struct table_values {
+    struct value *p;
+    size_t n_rows, n_cols;
+};
+/* ERR_TOO_LARGE above max_rows. */
+enum err_code table_fetch(struct table *t, const struct table_sql *q, size_t max_rows,
+                          struct arena *a, struct table_values *ret, struct err *err) MUST_CHECK;
 /* Columns of a SELECT without running it. */
 enum err_code table_describe(struct table *t, struct str select, struct arena *a,
                              struct table_column **ret, size_t *ret_n, struct err *err) MUST_CHECK;
-/* A whole Parquet file into columns in `a`, only `names` (n_names 0: all), where `where` (NULL:
- * all) holds; in file order. For numeric work in children on sets that fit in memory. */
-enum err_code table_load_parquet(struct table *t, const char *path, const char *const *names,
-                                 size_t n_names, const char *where, struct arena *a,
-                                 struct column **ret, size_t *ret_cols, size_t *ret_rows,
-                                 struct err *err) MUST_CHECK;
+/* A whole result as columns in an arena, in row order: for numeric work in children on sets that fit in memory. */
+struct table_columns {
+    struct column *p;
+    size_t n_cols, n_rows;
+};
+enum err_code table_load(struct table *t, const struct table_sql *q, struct arena *a,
+                         struct table_columns *ret, struct err *err) MUST_CHECK;
+in file order.For numeric work in children on sets that fit in memory.* /
+    enum err_code table_load_parquet(struct table *t, const char *path, const char *const *names,
+                                     size_t n_names, const char *where, struct arena *a,
+                                     struct column **ret, size_t *ret_cols, size_t *ret_rows,
+                                     struct err *err) MUST_CHECK;
 
 /* ---- writing ---- */
 

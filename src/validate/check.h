@@ -72,18 +72,21 @@ struct json *checks_json(const struct checks_of_source *c,
 enum err_code checks_infer(const struct json *version_doc, struct arena *a, struct str *ret_yaml,
                            struct err *err) MUST_CHECK;
 
+struct checks_order {
+    const struct checks_of_source *checks;
+    const struct json *
+        bindings; /* the source first, then every source that an `in: source.column` names (data_binding) */
+    const struct json *
+        references; /* {"previous": DOC, DIGEST: DOC} version documents for distribution checks; NULL */
+    int64_t at_us; /* as-of time for freshness */
+};
+
 /* Runs the checks of one source in a child.
- * bindings     the source first, then every source that an `in: source.column` names (data_binding)
- * references   {"previous": DOC, DIGEST: DOC} version documents for distribution checks, or NULL
- * at_us        the as-of time for freshness
- * ret
- * {"source","digest","rows","at","verdict":"pass|warn|fail","rules":[{"name","kind","columns","on_fail",
- *              "verdict":"pass|fail|no_evidence|error","observed","limit","failing":N,
- *              "rows":[{"row":N,"values":{…}}],"message"}]}; verdict "fail" = a blocking rule
- * failed. */
-enum err_code checks_run(const struct data_env *env, const struct checks_of_source *c,
-                         const struct json *bindings, const struct json *references, int64_t at_us,
-                         struct arena *a, struct json **ret, struct err *err) MUST_CHECK;
+ * ret  {"source","digest","rows","at","verdict":"pass|warn|fail","rules":[{"name","kind","columns","on_fail",
+ *      "verdict":"pass|fail|no_evidence|error","observed","limit","failing":N,
+ *      "rows":[{"row":N,"values":{…}}],"message"}]}; verdict "fail" = a blocking rule failed. */
+enum err_code checks_run(const struct data_env *env, const struct checks_order *o, struct arena *a,
+                         struct json **ret, struct err *err) MUST_CHECK;
 /* One sentence for each failed rule, the blocking first. */
 void checks_report_text(const struct json *report, struct buf *out);
 

@@ -23,10 +23,16 @@ struct leakage_limits {
         0.98, 0.05, 0.25                                                                           \
     }
 
-/* In a child on a dataset Parquet file. `features`: names of the columns that the model reads. */
-enum err_code leakage_check_dataset(const struct data_env *env, const char *dataset_path,
-                                    const char *const *features, size_t n_features, int64_t gap_us,
-                                    const struct leakage_limits *lim, struct arena *a,
-                                    struct json **ret, struct err *err) MUST_CHECK;
+struct leakage_order {
+    const char *dataset_path;
+    const char *const *features; /* names of the columns that the model reads */
+    size_t n_features;
+    int64_t gap_us; /* label_after */
+    struct leakage_limits limits;
+};
+
+/* In a child on a dataset Parquet file. */
+enum err_code leakage_check_dataset(const struct data_env *env, const struct leakage_order *o,
+                                    struct arena *a, struct json **ret, struct err *err) MUST_CHECK;
 
 #endif
