@@ -66,8 +66,12 @@ enum err_code table_get(struct table *t, const struct table_sql *q, struct arena
                         struct value *ret, struct err *err) MUST_CHECK;
 /* ERR_INVALID unless `sql` is exactly one SELECT (WITH, FROM, VALUES too): what users may write. */
 enum err_code table_check_select(struct table *t, struct str sql, struct err *err) MUST_CHECK;
-/* The columns that an expression (`delay > 15`) or a SELECT names, each once, in order of
+/* The columns and tables that an expression (`delay > 15`) or a SELECT names, each once, in order of
  * appearance. */
+struct table_names {
+    struct str *columns, *tables;
+    size_t n_columns, n_tables;
+};
 enum err_code table_names_used(struct table *t, struct str sql, bool is_expression, struct arena *a,
                                struct table_names *ret, struct err *err) MUST_CHECK;
 
@@ -110,18 +114,14 @@ enum err_code table_fetch(struct table *t, const struct table_sql *q, size_t max
 /* Columns of a SELECT without running it. */
 enum err_code table_describe(struct table *t, struct str select, struct arena *a,
                              struct table_column **ret, size_t *ret_n, struct err *err) MUST_CHECK;
-/* A whole result as columns in an arena, in row order: for numeric work in children on sets that fit in memory. */
+/* A whole result as columns in an arena, in row order: for numeric work in children on sets that
+ * fit in memory. */
 struct table_columns {
     struct column *p;
     size_t n_cols, n_rows;
 };
 enum err_code table_load(struct table *t, const struct table_sql *q, struct arena *a,
                          struct table_columns *ret, struct err *err) MUST_CHECK;
-in file order.For numeric work in children on sets that fit in memory.* /
-    enum err_code table_load_parquet(struct table *t, const char *path, const char *const *names,
-                                     size_t n_names, const char *where, struct arena *a,
-                                     struct column **ret, size_t *ret_cols, size_t *ret_rows,
-                                     struct err *err) MUST_CHECK;
 
 /* ---- writing ---- */
 
