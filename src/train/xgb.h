@@ -28,10 +28,16 @@ enum err_code xgb_open(const struct xgb **ret, struct err *err) MUST_CHECK;
 const char *xgb_version(const struct xgb *x); /* "1.7.4", as the library itself reports */
 const char *xgb_path(const struct xgb *x);    /* file it was loaded from */
 
-/* n_rows x n_features values and n_rows labels; both are copied by the library. */
-enum err_code xgb_matrix_new(const struct xgb *x, const float *values, size_t n_rows,
-                             const struct xgb_feature *f, size_t n_features, const float *labels,
-                             int threads, struct xgb_matrix **ret, struct err *err) MUST_CHECK;
+/* What a matrix is made of; everything is copied by the library. */
+struct xgb_table {
+    const float *values; /* n_rows x n_features, row-major */
+    size_t n_rows, n_features;
+    const struct xgb_feature *features;
+    const float *labels; /* n_rows, or NULL */
+    int threads;
+};
+enum err_code xgb_matrix_new(const struct xgb *x, const struct xgb_table *t,
+                             struct xgb_matrix **ret, struct err *err) MUST_CHECK;
 void xgb_matrix_free(struct xgb_matrix *m);
 
 enum err_code xgb_model_new(const struct xgb *x, struct xgb_matrix *const *ms, size_t n,
@@ -50,10 +56,20 @@ struct xgb_metric {
     double value;
 };
 #define XGB_METRICS_MAX 64
-/* Metrics of all matrices after `round`, named names[i]. */
-enum err_code xgb_eval(struct xgb_model *m, int64_t round, struct xgb_matrix *const *ms,
-                       const char *const *names, size_t n, struct xgb_metric ret[XGB_METRICS_MAX],
-                       size_t *ret_n, struct err *err) MUST_CHECK;
+struct xgb_metrics {
+    struct xgb_metric p[XGB_METRICS_MAX];
+    size_t n;
+};
+#define XGB_WATCH_MAX 4
+/* Matrices to evaluate on, and what they are called in metric keys. */
+struct xgb_watch {
+    struct xgb_matrix *matrices[XGB_WATCH_MAX];
+    const char *names[XGB_WATCH_MAX];
+    size_t n;
+};
+/* Metrics of all matrices after `round`. */
+enum err_code xgb_eval(struct xgb_model *m, int64_t round, const struct xgb_watch *w,
+                       struct xgb_metrics *ret, struct err *err) MUST_CHECK;
 /* Keeps the first n_rounds rounds only. */
 enum err_code xgb_cut(struct xgb_model *m, int64_t n_rounds, struct err *err) MUST_CHECK;
 /* The model as JSON text, in the arena. */
