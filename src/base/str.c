@@ -89,6 +89,11 @@ static size_t utf8_char(const unsigned char *p, size_t n)
     return len;
 }
 
+size_t str_utf8_first(struct str s)
+{
+    return utf8_char((const unsigned char *)s.p, s.n);
+}
+
 bool str_utf8_valid(struct str s)
 {
     const unsigned char *p = (const unsigned char *)s.p;

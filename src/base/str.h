@@ -49,6 +49,8 @@ ptrdiff_t str_find(struct str s, struct str what); /* index or -1 */
 /* Cuts *rest at the first `sep`; returns the part before it. At the end *rest.p is NULL. */
 struct str str_split(struct str *rest, char sep);
 bool str_utf8_valid(struct str s);
+/* Bytes of the character that s begins with; 0 when it is malformed. s.n > 0. */
+size_t str_utf8_first(struct str s);
 /* Levenshtein distance, both at most 64 bytes (else 64): for "did you mean". */
 unsigned str_distance(struct str a, struct str b);
 /* The name in names[n] nearest to s, or NULL when none is near enough to suggest. */
