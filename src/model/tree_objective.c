@@ -7,7 +7,7 @@
 
 static const struct tree_objective OBJECTIVES[] = {
     {"binary:logistic", TREE_BINARY, TRANSFORM_SIGMOID, LINK_LOGIT},
-    {"binary:logitraw", TREE_BINARY, TRANSFORM_NONE, LINK_LOGIT},
+    {"binary:logitraw", TREE_BINARY, TRANSFORM_NONE, LINK_IDENTITY},
     {"binary:hinge", TREE_BINARY, TRANSFORM_STEP, LINK_IDENTITY},
     {"multi:softprob", TREE_MULTICLASS, TRANSFORM_SOFTMAX, LINK_IDENTITY},
     {"multi:softmax", TREE_MULTICLASS, TRANSFORM_SOFTMAX, LINK_IDENTITY},
