@@ -45,7 +45,7 @@ bool arena_on_release(struct arena *a, void (*fn)(void *arg), void *arg) MUST_CH
 /* The error for a NULL from this arena. */
 enum err_code arena_err(const struct arena *a, struct err *err);
 
-#define ARENA_NEW(a, type) ((type *)arena_alloc((a), sizeof(type)))
+#define ARENA_NEW(a, type)      ((type *)arena_alloc((a), sizeof(type)))
 #define ARENA_NEW_N(a, type, n) ((type *)arena_array((a), (n), sizeof(type)))
 
 #endif

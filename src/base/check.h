@@ -4,7 +4,7 @@
 
 _Noreturn void check_failed(const char *expr, const char *file, int line);
 
-#define CHECK(expr) ((expr) ? (void)0 : check_failed(#expr, __FILE__, __LINE__))
+#define CHECK(expr)   ((expr) ? (void)0 : check_failed(#expr, __FILE__, __LINE__))
 #define UNREACHABLE() check_failed("unreachable", __FILE__, __LINE__)
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))

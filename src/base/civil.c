@@ -165,10 +165,11 @@ enum err_code parse_time_us(struct str s, int64_t *ret_us, struct err *err)
         east_min = take_zone(&r);
     }
     if (r.is_bad || r.p != r.end)
-        return err_set(err, ERR_PARSE,
-                       "\"%.*s\" is not a time: write it like 2001-03-01T08:15:00Z, 2001-03-01 08:15 "
-                       "or 2001-03-01",
-                       (int)(s.n < 60 ? s.n : 60), s.n ? s.p : "");
+        return err_set(
+            err, ERR_PARSE,
+            "\"%.*s\" is not a time: write it like 2001-03-01T08:15:00Z, 2001-03-01 08:15 "
+            "or 2001-03-01",
+            (int)(s.n < 60 ? s.n : 60), s.n ? s.p : "");
     *ret_us = civil_to_us(&c) - east_min * US_PER_MIN;
     return ERR_OK;
 }

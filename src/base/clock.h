@@ -9,12 +9,12 @@
 #include "base/err.h"
 #include "base/str.h"
 
-#define US_PER_MS INT64_C(1000)
-#define US_PER_S INT64_C(1000000)
-#define US_PER_MIN (60 * US_PER_S)
+#define US_PER_MS   INT64_C(1000)
+#define US_PER_S    INT64_C(1000000)
+#define US_PER_MIN  (60 * US_PER_S)
 #define US_PER_HOUR (60 * US_PER_MIN)
-#define US_PER_DAY (24 * US_PER_HOUR)
-#define AT_US_NONE INT64_MIN /* "no time" */
+#define US_PER_DAY  (24 * US_PER_HOUR)
+#define AT_US_NONE  INT64_MIN /* "no time" */
 
 struct clock {
     int64_t (*now_us)(void *arg); /* thread-safe */

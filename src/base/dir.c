@@ -12,7 +12,7 @@
 #include "base/file.h"
 #include "base/vec.h"
 
-#define TREE_FDS 32 /* descriptors nftw may hold open */
+#define TREE_FDS       32 /* descriptors nftw may hold open */
 #define GLOB_DEPTH_MAX 64
 
 enum err_code dir_make(const char *path, mode_t mode, struct err *err)

@@ -19,7 +19,8 @@ char *path_join(struct arena *a, const char *dir, const char *name);
 const char *path_base(const char *path);
 bool file_exists(const char *path);
 bool dir_exists(const char *path);
-enum err_code dir_make(const char *path, mode_t mode, struct err *err) MUST_CHECK; /* with parents; exists = ok */
+enum err_code dir_make(const char *path, mode_t mode,
+                       struct err *err) MUST_CHECK; /* with parents; exists = ok */
 enum err_code dir_sync(const char *path, struct err *err) MUST_CHECK;
 /* Removes a tree, never following links; absent = ok. */
 enum err_code dir_remove(const char *path, struct err *err) MUST_CHECK;
@@ -32,7 +33,8 @@ enum err_code path_glob(const char *pattern, struct arena *a, char ***ret, size_
 /* Whole file, at most limit bytes (ERR_TOO_LARGE). The text is NUL-terminated behind its end. */
 enum err_code file_read(const char *path, size_t limit, struct arena *a, struct str *ret,
                         struct err *err) MUST_CHECK;
-enum err_code file_write(const char *path, struct str bytes, mode_t mode, struct err *err) MUST_CHECK;
+enum err_code file_write(const char *path, struct str bytes, mode_t mode,
+                         struct err *err) MUST_CHECK;
 enum err_code file_size(const char *path, int64_t *ret, struct err *err) MUST_CHECK;
 enum err_code file_remove(const char *path, struct err *err) MUST_CHECK; /* absent = ok */
 /* Reflink where the file system can, else a copy; synced; dst must not exist. */
@@ -40,7 +42,8 @@ enum err_code file_clone(const char *src, const char *dst, mode_t mode, struct e
 enum err_code file_rename_sync(const char *from, const char *to, struct err *err) MUST_CHECK;
 /* The whole n bytes, continuing after short writes and EINTR. */
 enum err_code fd_write_all(int fd, const void *p, size_t n, struct err *err) MUST_CHECK;
-enum err_code fd_read_all(int fd, void *p, size_t n, struct err *err) MUST_CHECK; /* ERR_IO at early end */
-void fd_close(int *fd);                                                         /* -1 = nothing; sets -1 */
+enum err_code fd_read_all(int fd, void *p, size_t n,
+                          struct err *err) MUST_CHECK; /* ERR_IO at early end */
+void fd_close(int *fd);                                /* -1 = nothing; sets -1 */
 
 #endif

@@ -8,7 +8,7 @@
 #include "base/err.h"
 #include "base/str.h"
 
-#define DIGEST_BYTES 32
+#define DIGEST_BYTES     32
 #define DIGEST_HEX_BYTES 65 /* with NUL */
 
 struct digest {
@@ -34,7 +34,7 @@ uint64_t hash64(const void *p, size_t n, uint64_t seed); /* XXH3-64 */
 struct hash128 {
     uint64_t lo, hi;
 };
-struct hash128 hash128(const void *p, size_t n); /* XXH3-128 */
+struct hash128 hash128(const void *p, size_t n);        /* XXH3-128 */
 uint32_t crc32c(uint32_t crc, const void *p, size_t n); /* start with 0 */
 /* The same without the processor's instruction: the other side of a differential test. */
 uint32_t crc32c_portable(uint32_t crc, const void *p, size_t n);

@@ -64,8 +64,12 @@ size_t duration_text(char out[NUM_TEXT_BYTES], int64_t us)
     static const struct {
         const char *unit;
         int64_t us;
-    } UNITS[] = {{"d", INT64_C(86400000000)}, {"h", INT64_C(3600000000)}, {"m", INT64_C(60000000)},
-                 {"s", INT64_C(1000000)},     {"ms", 1000},               {"us", 1}};
+    } UNITS[] = {{"d", INT64_C(86400000000)},
+                 {"h", INT64_C(3600000000)},
+                 {"m", INT64_C(60000000)},
+                 {"s", INT64_C(1000000)},
+                 {"ms", 1000},
+                 {"us", 1}};
     size_t n = 0;
     if (us == 0)
         return (size_t)snprintf(out, NUM_TEXT_BYTES, "0s");

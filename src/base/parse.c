@@ -202,19 +202,30 @@ enum err_code parse_duration_us(struct str s, int64_t *ret_us, struct err *err)
 
 enum err_code parse_size_bytes(struct str s, int64_t *ret, struct err *err)
 {
-    static const struct unit UNITS[] = {
-        {"", 1},         {"B", 1},        {"KB", 1000},          {"kB", 1000},
-        {"MB", 1000000}, {"KiB", 1024},   {"MiB", 1024 * 1024},  {"GB", INT64_C(1000000000)},
-        {"K", 1024},     {"M", 1 << 20},  {"G", 1 << 30},        {"TB", INT64_C(1000000000000)},
-        {"T", INT64_C(1) << 40},          {"GiB", 1 << 30},      {"TiB", INT64_C(1) << 40}};
+    static const struct unit UNITS[] = {{"", 1},
+                                        {"B", 1},
+                                        {"KB", 1000},
+                                        {"kB", 1000},
+                                        {"MB", 1000000},
+                                        {"KiB", 1024},
+                                        {"MiB", 1024 * 1024},
+                                        {"GB", INT64_C(1000000000)},
+                                        {"K", 1024},
+                                        {"M", 1 << 20},
+                                        {"G", 1 << 30},
+                                        {"TB", INT64_C(1000000000000)},
+                                        {"T", INT64_C(1) << 40},
+                                        {"GiB", 1 << 30},
+                                        {"TiB", INT64_C(1) << 40}};
     struct str rest = str_trim(s);
     struct str number = cut_number(&rest);
     const struct unit *u = unit_find(UNITS, ARRAY_LEN(UNITS), str_trim(rest));
     int64_t v = 0;
     if (number.n == 0 || !u || !scale(number, u->factor, &v))
-        return err_set(err, ERR_PARSE,
-                       "\"%.*s\" is not a size: write bytes, or a number and KB, MB, GB, KiB, MiB, GiB",
-                       quote_len(s), s.n ? s.p : "");
+        return err_set(
+            err, ERR_PARSE,
+            "\"%.*s\" is not a size: write bytes, or a number and KB, MB, GB, KiB, MiB, GiB",
+            quote_len(s), s.n ? s.p : "");
     *ret = v;
     return ERR_OK;
 }
@@ -228,9 +239,10 @@ enum err_code parse_ratio(struct str s, double *ret, struct err *err)
     if (is_percent)
         t = str_trim(str_n(t.p, t.n - 1));
     if (parse_f64(t, &v, &inner) != ERR_OK || !isfinite(v))
-        return err_set(err, ERR_PARSE,
-                       "\"%.*s\" is not a share: write a percentage such as 1%% or a ratio such as 0.01",
-                       quote_len(s), s.n ? s.p : "");
+        return err_set(
+            err, ERR_PARSE,
+            "\"%.*s\" is not a share: write a percentage such as 1%% or a ratio such as 0.01",
+            quote_len(s), s.n ? s.p : "");
     *ret = is_percent ? v / 100 : v;
     return ERR_OK;
 }

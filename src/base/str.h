@@ -22,8 +22,8 @@ struct str {
 };
 
 #define STR(literal) ((struct str){"" literal, sizeof(literal) - 1})
-#define STR_NONE ((struct str){NULL, 0})
-#define STR_ARG(s) (int)(s).n, (s).p /* for "%.*s" */
+#define STR_NONE     ((struct str){NULL, 0})
+#define STR_ARG(s)   (int)(s).n, (s).p /* for "%.*s" */
 
 static inline struct str str_c(const char *s)
 {
@@ -95,7 +95,8 @@ size_t num_i64(char out[NUM_TEXT_BYTES], int64_t v);
 /* The whole of s must be the thing; ERR_PARSE / ERR_RANGE with a sentence that quotes s. */
 enum err_code parse_i64(struct str s, int64_t *ret, struct err *err) MUST_CHECK;
 enum err_code parse_u64(struct str s, uint64_t *ret, struct err *err) MUST_CHECK;
-enum err_code parse_f64(struct str s, double *ret, struct err *err) MUST_CHECK; /* takes NaN, Infinity */
+enum err_code parse_f64(struct str s, double *ret,
+                        struct err *err) MUST_CHECK; /* takes NaN, Infinity */
 /* "36h", "10m", "1d", "90s", "250ms", "2w"; a bare number is refused. Microseconds, >= 0. */
 enum err_code parse_duration_us(struct str s, int64_t *ret_us, struct err *err) MUST_CHECK;
 /* "10KB", "64MiB", "2GB", "512". Bytes. */

@@ -34,9 +34,10 @@ bool cond_wait(struct cond *c, struct mutex *m, int64_t timeout_ms);
 struct queue;
 struct queue *queue_new(const char *name, size_t capacity); /* NULL without memory */
 void queue_free(struct queue *q);                           /* must be empty or closed */
-bool queue_push(struct queue *q, void *item);               /* false when full or closed; never blocks */
+bool queue_push(struct queue *q, void *item); /* false when full or closed; never blocks */
 bool queue_push_wait(struct queue *q, void *item, int64_t timeout_ms);
-void *queue_pop(struct queue *q, int64_t timeout_ms); /* NULL at the deadline or when closed and empty */
+void *queue_pop(struct queue *q,
+                int64_t timeout_ms); /* NULL at the deadline or when closed and empty */
 void queue_close(struct queue *q);
 bool queue_is_closed(struct queue *q);
 size_t queue_count(struct queue *q);

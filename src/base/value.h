@@ -36,7 +36,8 @@ struct column {
     } u;
 };
 
-const char *value_type_name(enum value_type t); /* "null" "bool" "int" "float" "timestamp" "string" */
+const char *
+value_type_name(enum value_type t); /* "null" "bool" "int" "float" "timestamp" "string" */
 bool value_type_from_name(struct str name, enum value_type *ret);
 struct value column_value(const struct column *c, size_t row);
 /* Same type and same value; two NaN are the same here, 0.0 and -0.0 are not (bit parity). */

@@ -22,9 +22,10 @@ bool vec_grow(struct arena *a, void **p, size_t *cap, size_t elem_bytes);
 
 /* String -> pointer, in an arena; insertion order kept. */
 struct map;
-struct map *map_new(struct arena *a);                                     /* NULL when full */
-void *map_get(const struct map *m, const char *key, size_t key_bytes);    /* NULL when absent */
-bool map_put(struct map *m, const char *key, size_t key_bytes, void *val) /* val not NULL; key is copied */
+struct map *map_new(struct arena *a);                                  /* NULL when full */
+void *map_get(const struct map *m, const char *key, size_t key_bytes); /* NULL when absent */
+bool map_put(struct map *m, const char *key, size_t key_bytes,
+             void *val) /* val not NULL; key is copied */
     MUST_CHECK;
 size_t map_count(const struct map *m);
 void *map_at(const struct map *m, size_t i, const char **ret_key, size_t *ret_key_bytes);

@@ -21,13 +21,13 @@ enum cfg_type { CFG_NULL, CFG_SCALAR, CFG_LIST, CFG_MAP, CFG_TYPE_N };
 
 struct cfg_node {
     enum cfg_type type;
-    const char *file;  /* as given to cfg_read */
-    int line, column;  /* 1-based */
-    struct str text;   /* scalar, NUL-terminated behind; block scalars with their line breaks */
-    bool is_quoted;    /* '...' or "..." or block: never read as a number */
-    size_t n;          /* items or members */
-    struct cfg_node **items; /* list items, or member values */
-    struct str *keys;        /* member keys; NULL for lists */
+    const char *file; /* as given to cfg_read */
+    int line, column; /* 1-based */
+    struct str text;  /* scalar, NUL-terminated behind; block scalars with their line breaks */
+    bool is_quoted;   /* '...' or "..." or block: never read as a number */
+    size_t n;         /* items or members */
+    struct cfg_node **items;     /* list items, or member values */
+    struct str *keys;            /* member keys; NULL for lists */
     struct cfg_node **key_nodes; /* positions of the keys */
 };
 
@@ -61,30 +61,38 @@ enum err_code cfg_read(struct str text, const char *file, struct arena *a, struc
                        struct cfg_problems *ps, struct err *err) MUST_CHECK;
 
 /* ---- access; all accept NULL nodes ---- */
-const struct cfg_node *cfg_get(const struct cfg_node *map, const char *key);     /* NULL when absent */
-const struct cfg_node *cfg_key_node(const struct cfg_node *map, const char *key); /* position of a key */
+const struct cfg_node *cfg_get(const struct cfg_node *map, const char *key); /* NULL when absent */
+const struct cfg_node *cfg_key_node(const struct cfg_node *map,
+                                    const char *key); /* position of a key */
 /* Each member key not in names[] is an error with the nearest name as suggestion. False when any was. */
-bool cfg_known_keys(const struct cfg_node *map, const char *const *names, size_t n, struct cfg_problems *ps);
+bool cfg_known_keys(const struct cfg_node *map, const char *const *names, size_t n,
+                    struct cfg_problems *ps);
 /* Type checks: each adds a problem that names what was expected and what stands there, and returns false.
  * An absent (NULL) node returns false without a problem: use cfg_require first where it must be there. */
-const struct cfg_node *cfg_require(const struct cfg_node *map, const char *key, struct cfg_problems *ps);
+const struct cfg_node *cfg_require(const struct cfg_node *map, const char *key,
+                                   struct cfg_problems *ps);
 bool cfg_is_map(const struct cfg_node *n, const char *what, struct cfg_problems *ps);
 bool cfg_is_list(const struct cfg_node *n, const char *what, struct cfg_problems *ps);
 bool cfg_str(const struct cfg_node *n, const char *what, struct str *ret, struct cfg_problems *ps);
-bool cfg_i64(const struct cfg_node *n, const char *what, int64_t min, int64_t max, int64_t *ret, struct cfg_problems *ps);
-bool cfg_f64(const struct cfg_node *n, const char *what, double min, double max, double *ret, struct cfg_problems *ps);
-bool cfg_ratio(const struct cfg_node *n, const char *what, double *ret, struct cfg_problems *ps); /* "1%" or 0.01 */
-bool cfg_duration_us(const struct cfg_node *n, const char *what, int64_t *ret, struct cfg_problems *ps);
+bool cfg_i64(const struct cfg_node *n, const char *what, int64_t min, int64_t max, int64_t *ret,
+             struct cfg_problems *ps);
+bool cfg_f64(const struct cfg_node *n, const char *what, double min, double max, double *ret,
+             struct cfg_problems *ps);
+bool cfg_ratio(const struct cfg_node *n, const char *what, double *ret,
+               struct cfg_problems *ps); /* "1%" or 0.01 */
+bool cfg_duration_us(const struct cfg_node *n, const char *what, int64_t *ret,
+                     struct cfg_problems *ps);
 bool cfg_bool(const struct cfg_node *n, const char *what, bool *ret, struct cfg_problems *ps);
 /* Index in names[], with a suggestion when it is none of them. */
-bool cfg_enum(const struct cfg_node *n, const char *what, const char *const *names, size_t n_names, int *ret,
-              struct cfg_problems *ps);
+bool cfg_enum(const struct cfg_node *n, const char *what, const char *const *names, size_t n_names,
+              int *ret, struct cfg_problems *ps);
 /* A scalar alone or a list of scalars, as a list. */
-bool cfg_str_list(const struct cfg_node *n, const char *what, struct arena *a, struct str **ret, size_t *ret_n,
-                  struct cfg_problems *ps);
+bool cfg_str_list(const struct cfg_node *n, const char *what, struct arena *a, struct str **ret,
+                  size_t *ret_n, struct cfg_problems *ps);
 /* The tree as JSON: unquoted true/false/null and numbers typed, the rest strings. For hashing definitions. */
 struct json *cfg_json(const struct cfg_node *n, struct arena *a);
 /* Replaces ${NAME} from the environment; a problem names a variable that is not set. */
-bool cfg_expand(const struct cfg_node *n, struct arena *a, struct str *ret, struct cfg_problems *ps);
+bool cfg_expand(const struct cfg_node *n, struct arena *a, struct str *ret,
+                struct cfg_problems *ps);
 
 #endif

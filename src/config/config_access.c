@@ -27,8 +27,7 @@ const struct cfg_node *cfg_key_node(const struct cfg_node *map, const char *key)
 }
 
 /* ", did you mean \"x\"?" or nothing. */
-static const char *suggestion(struct str given, const char *const *names, size_t n,
-                              char out[128])
+static const char *suggestion(struct str given, const char *const *names, size_t n, char out[128])
 {
     const char *near = str_nearest(given, names, n);
     struct buf text;

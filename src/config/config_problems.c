@@ -10,9 +10,10 @@ void cfg_problems_init(struct cfg_problems *ps, struct arena *a)
 }
 
 /* With no memory for a text the problem is still counted: nothing that is wrong may pass as right. */
-__attribute__((format(printf, 4, 0))) static void
-problem_add(struct cfg_problems *ps, const struct cfg_node *at, bool is_warning, const char *fmt,
-            va_list ap)
+__attribute__((format(printf, 4, 0))) static void problem_add(struct cfg_problems *ps,
+                                                              const struct cfg_node *at,
+                                                              bool is_warning, const char *fmt,
+                                                              va_list ap)
 {
     char text[1024];
     ps->n_errors += !is_warning;

@@ -151,14 +151,18 @@ static void read_map(struct reading *r, struct cfg_node *map, int depth)
 
 static bool is_null_text(struct str s)
 {
-    return s.n == 0 || str_is(s, "~") || str_is(s, "null") || str_is(s, "Null") || str_is(s, "NULL");
+    return s.n == 0 || str_is(s, "~") || str_is(s, "null") || str_is(s, "Null") ||
+           str_is(s, "NULL");
 }
 
 static void read_scalar(struct reading *r, struct cfg_node *n, struct fy_event *e)
 {
     struct fy_token *t = e->scalar.value;
     n->text = token_text(r, t);
-    n->is_quoted = t && fy_token_scalar_style(t) != FYSS_PLAIN;
+    enum fy_scalar_style style = t ? fy_token_scalar_style(t) : FYSS_PLAIN;
+    n->is_quoted = style != FYSS_PLAIN;
+    if ((style == FYSS_SINGLE_QUOTED || style == FYSS_DOUBLE_QUOTED) && n->column > 1)
+        n->column--; /* the mark stands behind the quote */
     if (!n->is_quoted && is_null_text(n->text))
         n->type = CFG_NULL;
 }
@@ -178,7 +182,8 @@ static struct cfg_node *read_alias(struct reading *r, struct fy_event *e)
     return NULL;
 }
 
-static void remember_anchor(struct reading *r, struct fy_token *t, struct cfg_node *n, size_t before)
+static void remember_anchor(struct reading *r, struct fy_token *t, struct cfg_node *n,
+                            size_t before)
 {
     if (!t || is_stopped(r))
         return;
@@ -249,8 +254,9 @@ static void report_syntax(struct reading *r, struct fy_diag *diag)
 static enum err_code read_with(struct reading *r, struct fy_diag *diag, struct str text,
                                struct cfg_node **ret, struct err *err)
 {
-    struct fy_parse_cfg cfg = {.flags = FYPCF_QUIET | FYPCF_COLLECT_DIAG | FYPCF_DEFAULT_VERSION_1_2 |
-                                        FYPCF_JSON_NONE | FYPCF_DISABLE_ACCELERATORS,
+    struct fy_parse_cfg cfg = {.flags = FYPCF_QUIET | FYPCF_COLLECT_DIAG |
+                                        FYPCF_DEFAULT_VERSION_1_2 | FYPCF_JSON_NONE |
+                                        FYPCF_DISABLE_ACCELERATORS,
                                .diag = diag};
     r->parser = fy_parser_create(&cfg);
     if (!r->parser || fy_parser_set_string(r->parser, text.p, text.n) != 0) {
@@ -277,8 +283,9 @@ enum err_code cfg_read(struct str text, const char *file, struct arena *a, struc
         return arena_err(a, err);
     *ret = NULL;
     if (text.n > CFG_BYTES_MAX || !str_utf8_valid(text)) {
-        cfg_error(ps, &whole, text.n > CFG_BYTES_MAX ? "the file is larger than 1 MiB"
-                                                     : "the file is not UTF-8 text");
+        cfg_error(ps, &whole,
+                  text.n > CFG_BYTES_MAX ? "the file is larger than 1 MiB"
+                                         : "the file is not UTF-8 text");
         return ERR_OK;
     }
     if (str_trim(text).n == 0) {

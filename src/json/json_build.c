@@ -226,9 +226,9 @@ static struct json *member_put(struct arena *a, struct json *obj, const char *ke
         return obj;
     }
     char *copy = str_dup(a, str_c(key));
-    bool is_full = obj->u.obj.n == obj->u.obj.cap &&
-                   !vec_grow(a, (void **)&obj->u.obj.members, &obj->u.obj.cap,
-                             sizeof *obj->u.obj.members);
+    bool is_full =
+        obj->u.obj.n == obj->u.obj.cap &&
+        !vec_grow(a, (void **)&obj->u.obj.members, &obj->u.obj.cap, sizeof *obj->u.obj.members);
     if (is_full || !copy)
         obj->u.obj.cap = POISON;
     else
@@ -250,7 +250,8 @@ struct json *json_set_null(struct arena *a, struct json *obj, const char *key)
 
 void json_remove(struct json *obj, const char *key)
 {
-    struct json_member *m = obj->type == JSON_OBJ && obj->u.obj.n ? member_find(obj, str_c(key)) : NULL;
+    struct json_member *m =
+        obj->type == JSON_OBJ && obj->u.obj.n ? member_find(obj, str_c(key)) : NULL;
     if (!m)
         return;
     size_t behind = obj->u.obj.n - (size_t)(m - obj->u.obj.members) - 1;

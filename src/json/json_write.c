@@ -92,7 +92,8 @@ static enum err_code write_real(struct writing *w, double f)
 {
     char text[NUM_TEXT_BYTES];
     if (!isfinite(f))
-        return err_set(w->err, ERR_INVALID, "a number that is not finite cannot be written as JSON");
+        return err_set(w->err, ERR_INVALID,
+                       "a number that is not finite cannot be written as JSON");
     buf_put(w->out, text, num_f64(text, f));
     return ERR_OK;
 }
