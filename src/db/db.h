@@ -36,6 +36,9 @@ struct db_options {
     const char *url;        /* "sqlite:PATH" or "postgresql://…" or "host=… dbname=…" */
     int n_readers;          /* 1..16 */
     int64_t busy_ms;        /* how long a locked store is waited for */
+    /* True: a store that cannot be reached now is no error of db_open; every call tries to reach (and, when it may,
+     * migrate) it and gives ERR_UNAVAILABLE until it is there. For the server, which serves without it. */
+    bool may_be_down;
     bool may_migrate;       /* only the server and `pawl migrate` */
     const char *backup_dir; /* where SQLite is copied before a migration; NULL: none is taken */
     const struct db_migration *migrations; /* NULL: those of this program; tests bring their own */
