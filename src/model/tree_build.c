@@ -136,7 +136,7 @@ static enum err_code walk_levels(struct layout *l, struct err *err)
 
 /* The bits of a category split, appended to the model's words. */
 static enum err_code add_set(struct tree_builder *b, const struct raw_tree *t, int64_t entry,
-                             uint32_t node, struct err *err)
+                             struct tree_node *out, struct err *err)
 {
     struct tree_model *m = b->m;
     int64_t first = t->cat_first[entry], n = t->cat_n[entry], highest = -1;
@@ -165,13 +165,14 @@ static enum err_code add_set(struct tree_builder *b, const struct raw_tree *t, i
     memset(words, 0, n_words * sizeof *words);
     for (int64_t i = first; i < first + n; i++)
         words[t->categories[i] / 32] |= UINT32_C(1) << (t->categories[i] % 32);
-    m->sets[m->n_sets++] = (struct tree_set){node, (uint32_t)m->n_set_words, (uint32_t)n_words};
+    out->set = (uint32_t)m->n_sets;
+    m->sets[m->n_sets++] = (struct tree_set){(uint32_t)m->n_set_words, (uint32_t)n_words};
     m->n_set_words += n_words;
     return ERR_OK;
 }
 
 static enum err_code put_split(struct tree_builder *b, struct layout *l, size_t raw,
-                               struct tree_node *out, uint32_t index, struct err *err)
+                               struct tree_node *out, struct err *err)
 {
     const struct raw_tree *t = l->raw;
     int64_t feature = t->feature[raw];
@@ -197,7 +198,7 @@ static enum err_code put_split(struct tree_builder *b, struct layout *l, size_t 
     f->is_category = true;
     l->is_general = true;
     out->where |= NODE_CATEGORY;
-    return add_set(b, t, l->cat_of[raw], index, err);
+    return add_set(b, t, l->cat_of[raw], out, err);
 }
 
 static enum err_code put_nodes(struct tree_builder *b, struct layout *l, struct err *err)
@@ -213,14 +214,14 @@ static enum err_code put_nodes(struct tree_builder *b, struct layout *l, struct 
         if (t->left[raw] < 0) {
             if (!isfinite(t->value[raw]))
                 return err_set(err, ERR_PARSE, "node %zu: the leaf's value is not finite", raw);
-            *out = (struct tree_node){t->value[raw], NODE_LEAF, index, index};
+            *out = (struct tree_node){{t->value[raw]}, NODE_LEAF, {index, index}};
             continue;
         }
-        enum err_code rc = put_split(b, l, raw, out, index, err);
+        enum err_code rc = put_split(b, l, raw, out, err);
         if (rc != ERR_OK)
             return rc;
-        out->left = next;
-        out->right = next + 1;
+        out->child[0] = next;
+        out->child[1] = next + 1;
         next += 2;
     }
     m->n_nodes += l->n;
@@ -274,7 +275,7 @@ static void pad(struct tree_builder *b, size_t n_padded)
     if (n_padded == m->n_trees)
         return;
     uint32_t leaf = (uint32_t)m->n_nodes++;
-    m->nodes[leaf] = (struct tree_node){0.0f, NODE_LEAF, leaf, leaf};
+    m->nodes[leaf] = (struct tree_node){{0.0f}, NODE_LEAF, {leaf, leaf}};
     for (size_t i = m->n_trees; i < n_padded; i++) {
         m->roots[i] = leaf;
         m->groups[i] = TREE_GROUPS_MAX;

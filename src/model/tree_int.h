@@ -20,14 +20,16 @@
 #define NODE_SLOT     UINT32_C(0x3fffffff) /* 2 * feature + (missing goes left) */
 
 struct tree_node {
-    float value;    /* condition of a numeric split, value of a leaf; category: unused */
-    uint32_t where; /* flags and slot; a leaf's slot is 0 */
-    uint32_t left;  /* index in all nodes; a leaf: itself. Category: the same */
-    uint32_t right;
+    union {
+        float value;  /* condition of a numeric split, value of a leaf */
+        uint32_t set; /* category split: index in the sets */
+    };
+    uint32_t where;    /* flags and slot; a leaf's slot is 0 */
+    uint32_t child[2]; /* left, right: index in all nodes; a leaf: itself twice */
 };
 
 struct tree_set { /* category bits of one split: words first .. first + n - 1; member -> right */
-    uint32_t node, first, n;
+    uint32_t first, n;
 };
 
 struct tree_lane_block {
@@ -75,7 +77,7 @@ struct tree_model {
     uint32_t *roots;  /* per tree, padded to a multiple of TREE_LANES with a leaf of value 0 */
     uint32_t *groups; /* per tree; of the padding TREE_GROUPS_MAX */
     struct tree_lane_block *blocks;
-    struct tree_set *sets; /* by node, ascending */
+    struct tree_set *sets;
     size_t n_sets;
     uint32_t *set_words;
     size_t n_set_words;

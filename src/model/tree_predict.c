@@ -3,7 +3,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/check.h"
 #include "model/tree_int.h"
 
 #define ROW_BLOCK_MAX    16 /* rows that share a walk over the trees: the trees stay in the cache */
@@ -41,33 +40,19 @@ static void walk_lanes(const struct tree_node *nodes, const uint32_t *roots, uin
     for (uint32_t step = 0; step < n_steps; step++) {
         for (size_t k = 0; k < TREE_LANES; k++) {
             const struct tree_node *n = &nodes[at[k]];
-            at[k] = row2[n->where & NODE_SLOT] < n->value ? n->left : n->right;
+            at[k] = n->child[!(row2[n->where & NODE_SLOT] < n->value)];
         }
     }
     for (size_t k = 0; k < TREE_LANES; k++)
         ret_leaf[k] = nodes[at[k]].value;
 }
 
-static const struct tree_set *find_set(const struct tree_model *m, uint32_t node)
-{
-    size_t lo = 0, hi = m->n_sets;
-    while (hi - lo > 1) {
-        size_t mid = lo + (hi - lo) / 2;
-        if (m->sets[mid].node <= node)
-            lo = mid;
-        else
-            hi = mid;
-    }
-    CHECK(m->n_sets > 0 && m->sets[lo].node == node);
-    return &m->sets[lo];
-}
-
 /* A member goes right; a code that is negative, too large or not in the set goes left. */
-static bool category_goes_left(const struct tree_model *m, uint32_t node, float x)
+static bool category_goes_left(const struct tree_model *m, const struct tree_node *node, float x)
 {
     if (x < 0.0f || x >= (float)TREE_CATEGORIES_MAX)
         return true;
-    const struct tree_set *set = find_set(m, node);
+    const struct tree_set *set = &m->sets[node->set];
     uint32_t code = (uint32_t)x;
     if (code / 32 >= set->n)
         return true;
@@ -83,12 +68,14 @@ static float walk_general(const struct tree_model *m, uint32_t root, const float
             return n->value;
         uint32_t slot = n->where & NODE_SLOT;
         float x = row[slot >> 1];
-        bool goes_left = x < n->value;
+        bool goes_left;
         if (x != x)
             goes_left = slot & 1;
         else if (n->where & NODE_CATEGORY)
-            goes_left = category_goes_left(m, at, x);
-        at = goes_left ? n->left : n->right;
+            goes_left = category_goes_left(m, n, x);
+        else
+            goes_left = x < n->value;
+        at = n->child[!goes_left];
     }
 }
 
