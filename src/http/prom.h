@@ -8,6 +8,7 @@
 #ifndef PAWL_HTTP_PROM_H
 #define PAWL_HTTP_PROM_H
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include "base/str.h"

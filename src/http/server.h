@@ -34,7 +34,6 @@ enum http_flag {
     HTTP_ANY_TYPE = 1, /* a mutation may come with any Content-Type, or none: a protocol's own */
     HTTP_SPOOL = 2,    /* a body above http_options.body_memory_bytes goes to a file: body_path */
     HTTP_ANY_HOST = 4, /* probes: the Host header is not checked */
-    HTTP_WHILE_DRAINING = 8 /* answered while the server drains (probes); others get 503 */
 };
 
 struct http_request;
@@ -70,7 +69,6 @@ struct http_request {
     size_t n_params;
     struct http_pair params[HTTP_PARAMS_MAX]; /* path parameters, decoded */
     int64_t mono_ns;                          /* when its first line had been read */
-    struct str peer;                          /* address of the other side, text */
     atomic_bool
         is_cancelled; /* queued: deadline passed or the server stops; long work should look */
 };
@@ -84,6 +82,8 @@ struct str http_query(struct http_request *r, const char *name);
 /* All query parameters, decoded, in order. */
 enum err_code http_query_all(struct http_request *r, struct http_pair **ret, size_t *ret_n,
                              struct err *err) MUST_CHECK;
+struct str
+http_peer(struct http_request *r); /* address of the other side, text; empty when unknown */
 /* The token of "Authorization: Bearer …"; STR_NONE when there is none. */
 struct str http_bearer(const struct http_request *r);
 /* Same bytes, in time independent of where they differ. */
@@ -141,8 +141,9 @@ enum err_code http_server_open(const struct http_options *opt, const struct http
                                size_t n_routes, struct http_server **ret,
                                struct err *err) MUST_CHECK;
 int http_server_port(const struct http_server *s);
-/* Stops taking connections, answers 503 with Connection: close to what still comes on open ones, waits at most
- * drain_ms for requests under way, expires the rest, joins all threads, frees. NULL is fine. */
+/* Stops taking connections, ends open ones with their next answer, waits at most drain_ms for requests under way,
+ * expires the rest with 503, joins all threads, frees. NULL is fine. A queued handler that still runs is waited for:
+ * it must look at is_cancelled. */
 void http_server_stop(struct http_server *s, int64_t drain_ms);
 /* True from the call of http_server_drain (or stop) on. */
 bool http_server_is_draining(const struct http_server *s);
