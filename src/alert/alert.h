@@ -1,16 +1,16 @@
 /* Alerts: something that a person must see, until it is over.
  *
- * An alert is open while it fires; there is at most one open alert for a (rule, object), however often it is reported. States
- * move only as the table in alert_state.c allows:
+ * An alert is open while it fires; there is at most one open alert for a (rule, object), however
+ * often it is reported. States move only as the table in alert_state.c allows:
  *
  *        fire            ack                  resolve
  *   (none) ──► FIRING ─────────► ACKNOWLEDGED ─────────► RESOLVED
  *                └──────────────── resolve ─────────────────┘
  *
- * Firing and resolving put one row for each receiver that wants the severity into a durable outbox, in the same
- * transaction; a sender (alert/sender.h) delivers. Every alert names an owner and a runbook.
- * Labels (rule, object, severity, project, endpoint) are identity; numbers belong into evidence.
- * Threads: any. */
+ * Firing and resolving put one row for each receiver that wants the severity into a durable outbox,
+ * in the same transaction; a sender (alert/sender.h) delivers. Every alert names an owner and a
+ * runbook. Labels (rule, object, severity, project, endpoint) are identity; numbers belong into
+ * evidence. Threads: any. */
 #ifndef PAWL_ALERT_ALERT_H
 #define PAWL_ALERT_ALERT_H
 
@@ -44,9 +44,9 @@ struct alert {
 };
 
 enum alert_change { ALERT_OPENED, ALERT_UPDATED, ALERT_CHANGE_N };
-/* Reads rule, object, project, endpoint, severity, summary, description, owner, runbook, evidence, starts_us. A second
- * report of an open alert updates summary and evidence, and tells receivers again only when its severity rose.
- * ret_id, ret_change may be NULL. at_us: system time. */
+/* Reads rule, object, project, endpoint, severity, summary, description, owner, runbook, evidence,
+ * starts_us. A second report of an open alert updates summary and evidence, and tells receivers
+ * again only when its severity rose. ret_id, ret_change may be NULL. at_us: system time. */
 enum err_code alert_fire(struct db_tx *tx, const struct alert *al, int64_t at_us, int64_t *ret_id,
                          enum alert_change *ret_change, struct err *err) MUST_CHECK;
 /* Closes the open alert of (rule, object), if there is one: *ret_was_open (may be NULL). */

@@ -3,7 +3,8 @@
  *   alerts: [{ webhook: "${PAWL_WEBHOOK}", severity: [page, ticket], headers?: {…} },
  *            { alertmanager: "http://localhost:9093" }]
  *
- * An URL is kept as written: ${NAME} is replaced when a message is sent, so that no secret is stored. */
+ * An URL is kept as written: ${NAME} is replaced when a message is sent, so that no secret is
+ * stored. */
 #ifndef PAWL_ALERT_RECEIVER_H
 #define PAWL_ALERT_RECEIVER_H
 

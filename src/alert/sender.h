@@ -1,14 +1,16 @@
-/* Delivers the outbox: webhooks in the shape of Alertmanager's webhook version 4 (and Alertmanager's own API), retried
- * with growing pauses, in order for each (receiver, alert). What cannot be delivered within a day is given up, visibly.
- * A message is built when it is sent, from the alert as it is; every firing alert is repeated each 4 hours until it is
- * acknowledged or over (to Alertmanager: each minute, as it expects).
- * Threads: alert_deliver_due from one thread at a time; alert_sender_start runs one. */
+/* Delivers the outbox: webhooks in the shape of Alertmanager's webhook version 4 (and
+ * Alertmanager's own API), retried with growing pauses, in order for each (receiver, alert). What
+ * cannot be delivered within a day is given up, visibly. A message is built when it is sent, from
+ * the alert as it is; every firing alert is repeated each 4 hours until it is acknowledged or over
+ * (to Alertmanager: each minute, as it expects). Threads: alert_deliver_due from one thread at a
+ * time; alert_sender_start runs one. */
 #ifndef PAWL_ALERT_SENDER_H
 #define PAWL_ALERT_SENDER_H
 
 #include "alert/receiver.h"
 
-/* Posts a body; *ret_status is the HTTP status. An error means that no answer came. Blocking, with its own deadline. */
+/* Posts a body; *ret_status is the HTTP status. An error means that no answer came. Blocking, with
+ * its own deadline. */
 struct alert_post {
     enum err_code (*post)(void *arg, const char *url, struct str body, int *ret_status,
                           struct err *err);
@@ -30,7 +32,8 @@ struct alert_sender_options {
 enum err_code alert_sender_open(const struct alert_sender_options *opt, struct alert_sender **ret,
                                 struct err *err) MUST_CHECK;
 void alert_sender_close(struct alert_sender *s); /* stops the thread; accepts NULL */
-/* Sends everything that is due now. Failures to deliver are recorded, not returned; ret_sent may be NULL. */
+/* Sends everything that is due now. Failures to deliver are recorded, not returned; ret_sent may be
+ * NULL. */
 enum err_code alert_deliver_due(struct alert_sender *s, int64_t *ret_sent,
                                 struct err *err) MUST_CHECK;
 /* A thread that looks each second, and at once after alert_sender_wake. */

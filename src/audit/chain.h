@@ -1,11 +1,13 @@
 /* The audit chain: every decision, in one order that cannot be rewritten without being found.
  *
- * An entry's hash covers its fields and the hash before it; the head (seq, hash) is signed (Ed25519, key in
- * home/keys/audit.key, mode 0600, never in the database) with every entry, and once more in home/audit.head, outside the database. So
- * a changed, removed, inserted or forged entry, a chain cut at its end and a chain computed anew are found and named.
- * Whoever holds the key and both files can still lie: hence the head is printed in reports and alerts.
+ * An entry's hash covers its fields and the hash before it; the head (seq, hash) is signed
+ * (Ed25519, key in home/keys/audit.key, mode 0600, never in the database) with every entry, and
+ * once more in home/audit.head, outside the database. So a changed, removed, inserted or forged
+ * entry, a chain cut at its end and a chain computed anew are found and named. Whoever holds the
+ * key and both files can still lie: hence the head is printed in reports and alerts.
  *
- *     struct audit_entry e = {.actor = who, .action = "release.approve", .object = "release:r7", .reason = why};
+ *     struct audit_entry e = {.actor = who, .action = "release.approve", .object = "release:r7",
+ * .reason = why};
  *     code = audit_append(chain, tx, &e, NULL, err);    // in the transaction of the decision
  *     ... after the commit: audit_publish(chain, err);
  *
@@ -36,13 +38,15 @@ enum err_code audit_open(struct db *db, const char *home, const struct clock *cl
                          struct audit_chain **ret, struct err *err) MUST_CHECK;
 void audit_close(struct audit_chain *c); /* accepts NULL */
 
-/* Adds an entry inside the caller's transaction (the head's row is locked until its end). ret_seq may be NULL. */
+/* Adds an entry inside the caller's transaction (the head's row is locked until its end). ret_seq
+ * may be NULL. */
 enum err_code audit_append(struct audit_chain *c, struct db_tx *tx, const struct audit_entry *e,
                            int64_t *ret_seq, struct err *err) MUST_CHECK;
 /* Adds an entry in a transaction of its own and publishes the head. */
 enum err_code audit_write(struct audit_chain *c, const struct audit_entry *e, int64_t *ret_seq,
                           struct err *err) MUST_CHECK;
-/* Writes home/audit.head for the committed head; never moves it back. Call after a commit that appended. */
+/* Writes home/audit.head for the committed head; never moves it back. Call after a commit that
+ * appended. */
 enum err_code audit_publish(struct audit_chain *c, struct err *err) MUST_CHECK;
 
 struct audit_head {
@@ -85,8 +89,8 @@ struct audit_verdict {
     struct audit_finding *findings;
     size_t n_findings; /* 0: the chain holds */
 };
-/* Walks the whole chain. Findings are not an error; not being able to read is. Cost: 2 µs an entry, and 0.1 ms an
- * entry for signatures when something is wrong. */
+/* Walks the whole chain. Findings are not an error; not being able to read is. Cost: 2 µs an entry,
+ * and 0.1 ms an entry for signatures when something is wrong. */
 enum err_code audit_verify(struct audit_chain *c, struct arena *a, struct audit_verdict *ret,
                            struct err *err) MUST_CHECK;
 

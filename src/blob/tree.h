@@ -1,9 +1,10 @@
 /* Trees: a directory of files as one blob, the manifest.
  *
- * The manifest is "pawl.tree.v1\n" + canonical JSON {"files":[{"bytes","exec"?,"path","sha256"}]} sorted by path, so the
- * blob's own name is the document's digest of kind "tree": equal files give an equal tree, whenever and wherever.
- * Paths are relative, "/"-separated, without ".", ".." and empty parts; links and special files are refused by name.
- * Threads: any; a struct tree is plain data in its arena. */
+ * The manifest is "pawl.tree.v1\n" + canonical JSON {"files":[{"bytes","exec"?,"path","sha256"}]}
+ * sorted by path, so the blob's own name is the document's digest of kind "tree": equal files give
+ * an equal tree, whenever and wherever. Paths are relative, "/"-separated, without ".", ".." and
+ * empty parts; links and special files are refused by name. Threads: any; a struct tree is plain
+ * data in its arena. */
 #ifndef PAWL_BLOB_TREE_H
 #define PAWL_BLOB_TREE_H
 
@@ -30,7 +31,8 @@ enum err_code tree_put_dir(struct blob_store *s, const char *dir, struct digest 
 /* Stores the named files, relative to dir. */
 enum err_code tree_put_files(struct blob_store *s, const char *dir, const char *const *paths,
                              size_t n, struct digest *ret, struct err *err) MUST_CHECK;
-/* Stores the manifest of files that are in the store already; sorts t->files. Twice the same path: ERR_INVALID. */
+/* Stores the manifest of files that are in the store already; sorts t->files. Twice the same path:
+ * ERR_INVALID. */
 enum err_code tree_put(struct blob_store *s, struct tree *t, struct digest *ret,
                        struct err *err) MUST_CHECK;
 /* The manifest, checked. */
@@ -41,8 +43,9 @@ const struct tree_file *tree_find(const struct tree *t, const char *path); /* NU
 enum err_code tree_read_file(struct blob_store *s, const struct digest *tree, const char *path,
                              size_t limit, struct arena *a, struct str *ret,
                              struct err *err) MUST_CHECK;
-/* Writes the tree into dir, which must be absent or empty; every file is checked as it is read. On error dir is
- * removed again. Files are the caller's own: changing them does not touch the store. */
+/* Writes the tree into dir, which must be absent or empty; every file is checked as it is read. On
+ * error dir is removed again. Files are the caller's own: changing them does not touch the store.
+ * */
 enum err_code tree_materialize(struct blob_store *s, const struct digest *d, const char *dir,
                                struct err *err) MUST_CHECK;
 /* Manifest and every file against their names; the error names the path. */

@@ -1,4 +1,5 @@
-/* Inside db/: the table of functions that SQLite and PostgreSQL fill, and what writer, readers and migrations share. */
+/* Inside db/: the table of functions that SQLite and PostgreSQL fill, and what writer, readers and
+ * migrations share. */
 #ifndef PAWL_DB_DB_INT_H
 #define PAWL_DB_DB_INT_H
 
@@ -23,8 +24,8 @@ enum db_mode { DB_MODE_READ, DB_MODE_WRITE, DB_MODE_N };
 
 /* What a failed commit or begin means for the work in it. */
 enum db_fate {
-    DB_FATE_UNDONE,  /* nothing of it is in the store */
-    DB_FATE_UNKNOWN, /* the connection was lost after COMMIT was sent, and the store could not be asked */
+    DB_FATE_UNDONE, /* nothing of it is in the store */
+    DB_FATE_UNKNOWN, /* the connection broke after COMMIT was sent, and the store cannot be asked */
     DB_FATE_N
 };
 
@@ -37,7 +38,8 @@ struct db_rows {
 struct db_driver {
     const char *name;
     /* Connects lazily: an error here is only for memory and a bad url. */
-    enum err_code (*conn_new)(const struct db *db, enum db_mode mode, struct db_conn **ret, struct err *err);
+    enum err_code (*conn_new)(const struct db *db, enum db_mode mode, struct db_conn **ret,
+                              struct err *err);
     void (*conn_free)(struct db_conn *c);
     /* (Re)connects when needed and starts a transaction. Nothing is open after an error. */
     enum err_code (*begin)(struct db_conn *c, struct err *err);
@@ -47,10 +49,10 @@ struct db_driver {
     bool (*is_in_tx)(const struct db_conn *c);
     /* A statement without values or rows: savepoints, DDL. */
     enum err_code (*run)(struct db_conn *c, const char *sql, struct err *err);
-    enum err_code (*exec)(struct db_conn *c, const char *sql, const struct db_arg *args, size_t n, int64_t *ret_changes,
-                          struct err *err);
-    enum err_code (*query)(struct db_conn *c, const char *sql, const struct db_arg *args, size_t n, struct db_rows **ret,
-                           struct err *err);
+    enum err_code (*exec)(struct db_conn *c, const char *sql, const struct db_arg *args, size_t n,
+                          int64_t *ret_changes, struct err *err);
+    enum err_code (*query)(struct db_conn *c, const char *sql, const struct db_arg *args, size_t n,
+                           struct db_rows **ret, struct err *err);
     bool (*next)(struct db_rows *r);
     enum err_code (*done)(struct db_rows *r, struct err *err); /* frees r */
     bool (*is_null)(const struct db_rows *r, int col);
@@ -69,10 +71,10 @@ struct db_tx {
     const struct db_driver *drv;
     struct db_conn *conn;
     enum db_mode mode;
-    int depth;           /* of savepoints */
-    int n_open_rows;     /* result sets not yet closed */
-    int64_t n_changes;   /* by the last db_exec */
-    struct err failed;   /* code != ERR_OK: a statement failed; sticky until its savepoint ends */
+    int depth;         /* of savepoints */
+    int n_open_rows;   /* result sets not yet closed */
+    int64_t n_changes; /* by the last db_exec */
+    struct err failed; /* code != ERR_OK: a statement failed; sticky until its savepoint ends */
 };
 
 struct db {
@@ -96,14 +98,17 @@ struct db {
 };
 
 /* ---- db_args.c: values ---- */
-/* Reads the variadic values by `kinds` into args[DB_KINDS_MAX]; ERR_INVALID for NaN, NUL bytes and bad UTF-8. */
-enum err_code db_args_read(struct db_arg *args, size_t *ret_n, const char *kinds, va_list ap, struct err *err) MUST_CHECK;
+/* Reads the variadic values by `kinds` into args[DB_KINDS_MAX]; ERR_INVALID for NaN, NUL bytes and
+ * bad UTF-8. */
+enum err_code db_args_read(struct db_arg *args, size_t *ret_n, const char *kinds, va_list ap,
+                           struct err *err) MUST_CHECK;
 enum err_code db_args_check(const struct db_arg *args, size_t n, struct err *err) MUST_CHECK;
 /* Key of a prepared statement: the text and the kinds of its values. */
 uint64_t db_stmt_key(const char *sql, const struct db_arg *args, size_t n);
 
 /* ---- db_tx.c ---- */
-void db_tx_init(struct db_tx *tx, struct db *db, const struct db_driver *drv, struct db_conn *conn, enum db_mode mode);
+void db_tx_init(struct db_tx *tx, struct db *db, const struct db_driver *drv, struct db_conn *conn,
+                enum db_mode mode);
 /* Runs fn in tx; ERR_OK only when neither fn nor a statement of it failed. */
 enum err_code db_tx_run(struct db_tx *tx, db_fn fn, void *arg, struct err *err) MUST_CHECK;
 
@@ -127,7 +132,8 @@ void db_stmts_init(struct db_stmts *s, void (*drop)(void *owner, void *handle), 
 void db_stmts_clear(struct db_stmts *s);
 /* The statement's slot; NULL when it is not there or busy. */
 struct db_stmt *db_stmts_find(struct db_stmts *s, uint64_t key, const char *sql);
-/* Takes the handle in, dropping the one not used for longest; NULL when all of its set are busy (handle stays the caller's). */
+/* Takes the handle in, dropping the one not used for longest; NULL when all of its set are busy
+ * (handle stays the caller's). */
 struct db_stmt *db_stmts_put(struct db_stmts *s, uint64_t key, const char *sql, void *handle);
 
 /* ---- db_pg_sql.c ---- */
@@ -142,7 +148,8 @@ void db_writer_stop(struct db_writer *w); /* after what is queued; accepts NULL 
 enum err_code db_writer_call(struct db_writer *w, db_fn fn, void *arg, struct err *err) MUST_CHECK;
 enum err_code db_readers_open(struct db *db, struct db_readers **ret, struct err *err) MUST_CHECK;
 void db_readers_close(struct db_readers *r); /* accepts NULL */
-enum err_code db_readers_call(struct db_readers *r, db_fn fn, void *arg, struct err *err) MUST_CHECK;
+enum err_code db_readers_call(struct db_readers *r, db_fn fn, void *arg,
+                              struct err *err) MUST_CHECK;
 
 /* ---- db_migrate.c ---- */
 /* Looks at the schema once, with a connection of its own; migrates when that is due and allowed. */

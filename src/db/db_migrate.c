@@ -1,7 +1,8 @@
 /* Brings a store to this program's schema, one migration a transaction, after a copy was taken.
  *
- * Each applied migration has a row in pawl_schema with the oldest program that may still read or write the store. A store
- * without that table is new and is filled by whoever comes first; an older one is changed only by those who may. */
+ * Each applied migration has a row in pawl_schema with the oldest program that may still read or
+ * write the store. A store without that table is new and is filled by whoever comes first; an older
+ * one is changed only by those who may. */
 #include "db/db_int.h"
 
 #include <errno.h>
@@ -18,7 +19,8 @@
 
 static const char *const BOOKKEEPING[DB_MODE_N][3] = {
     {"CREATE TABLE IF NOT EXISTS pawl_schema (number INTEGER PRIMARY KEY, name TEXT NOT NULL,"
-     " min_reader INTEGER NOT NULL, min_writer INTEGER NOT NULL, applied_us INTEGER NOT NULL) STRICT",
+     " min_reader INTEGER NOT NULL, min_writer INTEGER NOT NULL, applied_us INTEGER NOT NULL) "
+     "STRICT",
      "CREATE TABLE IF NOT EXISTS sequences (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT",
      NULL},
     {"CREATE TABLE IF NOT EXISTS pawl_schema (number BIGINT PRIMARY KEY, name TEXT NOT NULL,"
@@ -74,7 +76,8 @@ static enum err_code state_read(struct db_tx *tx, void *arg, struct err *err)
 }
 
 /* One transaction on the migration's own connection. */
-static enum err_code in_tx(struct db *db, struct db_conn *conn, db_fn fn, void *arg, struct err *err)
+static enum err_code in_tx(struct db *db, struct db_conn *conn, db_fn fn, void *arg,
+                           struct err *err)
 {
     struct db_tx tx;
     enum db_fate fate;

@@ -1,10 +1,11 @@
 /* PostgreSQL behind the driver table.
  *
- * Statements are sent without blocking and waited for with a deadline, so that a server that hangs is a lost connection
- * and not a lost thread. Results are taken whole: a second statement may run while the first one's rows are read.
- * A connection that broke is made anew at the next begin; a COMMIT whose answer was lost is looked up by its
- * transaction's number, so that work is neither lost nor done twice. Values and rows travel as text (exact for float8
- * since PostgreSQL 12), bytes in binary. */
+ * Statements are sent without blocking and waited for with a deadline, so that a server that hangs
+ * is a lost connection and not a lost thread. Results are taken whole: a second statement may run
+ * while the first one's rows are read. A connection that broke is made anew at the next begin; a
+ * COMMIT whose answer was lost is looked up by its transaction's number, so that work is neither
+ * lost nor done twice. Values and rows travel as text (exact for float8 since PostgreSQL 12), bytes
+ * in binary. */
 #include "db/db_int.h"
 
 #include <errno.h>
@@ -36,8 +37,8 @@ struct db_conn {
 struct pg_rows {
     struct db_rows base;
     PGresult *res;
-    int row;       /* -1 before the first */
-    char **blobs;  /* decoded bytea, freed at the end */
+    int row;      /* -1 before the first */
+    char **blobs; /* decoded bytea, freed at the end */
     size_t n_blobs;
 };
 
@@ -125,7 +126,8 @@ static enum err_code pg_collect(struct db_conn *c, PGresult **ret, struct err *e
     return ERR_OK;
 }
 
-/* Turns an error result into our error; takes res in both cases unless it succeeded and ret is given. */
+/* Turns an error result into our error; takes res in both cases unless it succeeded and ret is
+ * given. */
 static enum err_code pg_judge(struct db_conn *c, PGresult *res, const char *sql, PGresult **ret,
                               struct err *err)
 {
@@ -238,7 +240,8 @@ static enum err_code pg_start(struct db_conn *c, struct err *err)
     return code;
 }
 
-/* A connection that died while idle is noticed only when it is used: the first failure connects anew. */
+/* A connection that died while idle is noticed only when it is used: the first failure connects
+ * anew. */
 static enum err_code pg_begin(struct db_conn *c, struct err *err)
 {
     bool is_fresh = !c->pg || c->is_broken;
@@ -342,7 +345,8 @@ static enum err_code pg_make(struct db_conn *c, const char *name, const char *sq
     return code;
 }
 
-/* The name of the prepared statement; *ret_slot NULL when the cache had no room (the name is then the caller's). */
+/* The name of the prepared statement; *ret_slot NULL when the cache had no room (the name is then
+ * the caller's). */
 static enum err_code pg_prepare(struct db_conn *c, const char *sql, const struct db_arg *args,
                                 size_t n, char **ret_name, struct db_stmt **ret_slot,
                                 struct err *err)

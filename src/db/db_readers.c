@@ -48,8 +48,9 @@ static enum err_code reader_take(struct db_readers *r, struct db_conn **ret, str
     while (r->n_idle == 0 && r->n_made >= r->db->n_readers && code == ERR_OK) {
         int64_t left_ms = (until_ns - mono_ns()) / 1000000;
         if (left_ms <= 0)
-            code = err_set(err, ERR_BUSY, "all %d reader connections to the metadata store are busy",
-                           r->db->n_readers);
+            code =
+                err_set(err, ERR_BUSY, "all %d reader connections to the metadata store are busy",
+                        r->db->n_readers);
         else
             cond_wait(&r->freed, &r->lock, left_ms);
     }

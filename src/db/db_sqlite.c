@@ -1,9 +1,10 @@
 /* SQLite behind the driver table.
  *
- * One connection a thread's turn, opened when first used and again after anything that makes its state doubtful: an I/O
- * error, damage, or the file being another one than was opened (moved away, restored from a copy). So a store that
- * comes back is found without a restart. The first connection of a home may make the file; a later one may not, or a
- * lost store would silently become an empty one. */
+ * One connection a thread's turn, opened when first used and again after anything that makes its
+ * state doubtful: an I/O error, damage, or the file being another one than was opened (moved away,
+ * restored from a copy). So a store that comes back is found without a restart. The first
+ * connection of a home may make the file; a later one may not, or a lost store would silently
+ * become an empty one. */
 #include "db/db_int.h"
 
 #include <errno.h>
@@ -233,7 +234,8 @@ static enum err_code lite_commit(struct db_conn *c, enum db_fate *ret_fate, stru
     return code;
 }
 
-/* keep: SQLITE_STATIC when the caller's bytes outlive the statement's steps, else SQLITE_TRANSIENT. */
+/* keep: SQLITE_STATIC when the caller's bytes outlive the statement's steps, else SQLITE_TRANSIENT.
+ * */
 static int bind_one(sqlite3_stmt *s, int at, const struct db_arg *arg, sqlite3_destructor_type keep)
 {
     switch (arg->kind) {
@@ -319,7 +321,8 @@ static enum err_code lite_exec(struct db_conn *c, const char *sql, const struct 
     return code;
 }
 
-/* Takes the first step at once, so that errors and the changes of a RETURNING come when PostgreSQL's would. */
+/* Takes the first step at once, so that errors and the changes of a RETURNING come when
+ * PostgreSQL's would. */
 static enum err_code lite_query(struct db_conn *c, const char *sql, const struct db_arg *args,
                                 size_t n, struct db_rows **ret, struct err *err)
 {

@@ -1,4 +1,5 @@
-/* Prepared statements of one connection: a small set-associative cache, the least recently used of a set goes. */
+/* Prepared statements of one connection: a small set-associative cache, the least recently used of
+ * a set goes. */
 #include "db/db_int.h"
 
 #include <stdlib.h>

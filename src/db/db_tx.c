@@ -1,5 +1,6 @@
-/* What callers do inside a transaction: statements, rows, savepoints. The rule that a failed statement spoils its
- * callback is kept here, so that SQLite (which could go on) and PostgreSQL (which cannot) behave alike. */
+/* What callers do inside a transaction: statements, rows, savepoints. The rule that a failed
+ * statement spoils its callback is kept here, so that SQLite (which could go on) and PostgreSQL
+ * (which cannot) behave alike. */
 #include "db/db_int.h"
 
 #include <stdio.h>
@@ -9,8 +10,7 @@
 void db_tx_init(struct db_tx *tx, struct db *db, const struct db_driver *drv, struct db_conn *conn,
                 enum db_mode mode)
 {
-    *tx = (struct db_tx){
-        .db = db, .drv = drv, .conn = conn, .mode = mode, .failed = ERR_INIT};
+    *tx = (struct db_tx){.db = db, .drv = drv, .conn = conn, .mode = mode, .failed = ERR_INIT};
 }
 
 /* Keeps the first failure of the callback. */
@@ -153,7 +153,8 @@ char *db_dup(const struct db_rows *r, int col, struct arena *a)
     return db_is_null(r, col) ? NULL : str_dup(a, db_str(r, col));
 }
 
-/* The first row of a one-row question stays open in *ret; without a row it is closed and ERR_NOT_FOUND. */
+/* The first row of a one-row question stays open in *ret; without a row it is closed and
+ * ERR_NOT_FOUND. */
 static enum err_code first_row(struct db_rows *rows, struct err *err)
 {
     if (db_next(rows))

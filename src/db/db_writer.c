@@ -1,9 +1,10 @@
 /* The writer thread and its group commit.
  *
- * Requests wait in a list; the thread takes all that are there (at most DB_GROUP_MAX), runs each in a savepoint of one
- * transaction, and commits once: many small writers share one sync. While it commits, the next group gathers. When the
- * group as a whole fails (the disk is full, the connection went away), nothing of it is in the store, and each
- * request is run once more by itself, so that one request's size or fault is not another's failure. */
+ * Requests wait in a list; the thread takes all that are there (at most DB_GROUP_MAX), runs each in
+ * a savepoint of one transaction, and commits once: many small writers share one sync. While it
+ * commits, the next group gathers. When the group as a whole fails (the disk is full, the
+ * connection went away), nothing of it is in the store, and each request is run once more by
+ * itself, so that one request's size or fault is not another's failure. */
 #include "db/db_int.h"
 
 #include <stdlib.h>

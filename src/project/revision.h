@@ -1,9 +1,11 @@
-/* Revisions: a project as it was when somebody ran or pushed it, so that nothing depends on a folder that changes.
+/* Revisions: a project as it was when somebody ran or pushed it, so that nothing depends on a
+ * folder that changes.
  *
- * A revision is a tree in the blob store: pawl.yaml, the files it includes, the case files, SQL files, runbooks and lock file
- * it names, the scripts its `run:` commands name (with their neighbours of the same suffix), the files that
- * code.files lists. Its digest is the tree's; the same files give the same revision. Rows in `revisions` say who, when
- * and for which project. Secrets are not in it: ${NAME} stays as written. */
+ * A revision is a tree in the blob store: pawl.yaml, the files it includes, the case files, SQL
+ * files, runbooks and lock file it names, the scripts its `run:` commands name (with their
+ * neighbours of the same suffix), the files that code.files lists. Its digest is the tree's; the
+ * same files give the same revision. Rows in `revisions` say who, when and for which project.
+ * Secrets are not in it: ${NAME} stays as written. */
 #ifndef PAWL_PROJECT_REVISION_H
 #define PAWL_PROJECT_REVISION_H
 
@@ -28,7 +30,8 @@ struct revision_new {
     int64_t at_us;
 };
 
-/* Paths (relative, sorted) that a revision of this project holds. Missing named files are problems. */
+/* Paths (relative, sorted) that a revision of this project holds. Missing named files are problems.
+ * */
 enum err_code revision_files(const struct project_file *f, const struct project_spec *p,
                              struct arena *a, const char ***ret, size_t *ret_n,
                              struct cfg_problems *ps, struct err *err) MUST_CHECK;

@@ -1,9 +1,10 @@
 /* The model registry: names, their versions, stages and aliases, and where each version came from.
  *
- * A version is an MLflow model directory kept as a tree in the blob store (or, for versions that an MLflow client
- * registered, a source elsewhere) and a model digest. Numbers count up per name and are never given twice. The stage is
- * none, staging, production or archived; the alias `production` is set only by a rollout (registry_production_set).
- * Threads: any. Search uses track/search.h's language. */
+ * A version is an MLflow model directory kept as a tree in the blob store (or, for versions that an
+ * MLflow client registered, a source elsewhere) and a model digest. Numbers count up per name and
+ * are never given twice. The stage is none, staging, production or archived; the alias `production`
+ * is set only by a rollout (registry_production_set). Threads: any. Search uses track/search.h's
+ * language. */
 #ifndef PAWL_REGISTRY_REGISTRY_H
 #define PAWL_REGISTRY_REGISTRY_H
 
@@ -84,8 +85,9 @@ enum err_code model_tag_delete(struct registry *r, const char *name, const char 
                                struct err *err) MUST_CHECK;
 
 /* ---- versions ---- */
-/* Reads name, digest, tree, source, run_id, run_link, description, user, bytes, tags, lineage of `v`; makes the model when
- * it is not there. The same tree registered again under the same name gives the version it has (is_new false). */
+/* Reads name, digest, tree, source, run_id, run_link, description, user, bytes, tags, lineage of
+ * `v`; makes the model when it is not there. The same tree registered again under the same name
+ * gives the version it has (is_new false). */
 struct version_made {
     int64_t version;
     bool is_new;
@@ -114,7 +116,8 @@ enum err_code version_tag_set(struct registry *r, const char *name, int64_t vers
                               const char *key, const char *value, struct err *err) MUST_CHECK;
 enum err_code version_tag_delete(struct registry *r, const char *name, int64_t version,
                                  const char *key, struct err *err) MUST_CHECK;
-/* Hidden for good, its number is not given again. ERR_REFUSED while it has the alias `production`. */
+/* Hidden for good, its number is not given again. ERR_REFUSED while it has the alias `production`.
+ * */
 enum err_code version_delete(struct registry *r, const char *name, int64_t version,
                              struct err *err) MUST_CHECK;
 
@@ -124,8 +127,8 @@ enum err_code alias_set(struct registry *r, const char *name, const char *alias,
                         struct err *err) MUST_CHECK;
 enum err_code alias_delete(struct registry *r, const char *name, const char *alias,
                            struct err *err) MUST_CHECK;
-/* For rollouts only, inside the transaction that records the decision: alias and stage `production` to this version;
- * version 0 takes them away. */
+/* For rollouts only, inside the transaction that records the decision: alias and stage `production`
+ * to this version; version 0 takes them away. */
 enum err_code registry_production_set(struct db_tx *tx, const char *name, int64_t version,
                                       int64_t at_us, struct err *err) MUST_CHECK;
 

@@ -1,10 +1,11 @@
 /* Tracking: experiments, runs and what a run recorded (params, metrics over steps, tags, inputs).
  *
- * Ids and meaning are MLflow's, so that its client fits on top: experiment ids are small numbers ("0" is Default),
- * run ids 32 hex digits, params never change once logged, tags do, a metric's identity is (key, time, step, value),
- * the latest value of a key is the greatest (step, time, value). Deleted things are kept and marked.
- * Times here are microseconds; milliseconds exist only at MLflow's edge. NaN and the infinities are values.
- * Artifacts lie in home/artifacts/<experiment>/<run>/artifacts.
+ * Ids and meaning are MLflow's, so that its client fits on top: experiment ids are small numbers
+ * ("0" is Default), run ids 32 hex digits, params never change once logged, tags do, a metric's
+ * identity is (key, time, step, value), the latest value of a key is the greatest (step, time,
+ * value). Deleted things are kept and marked. Times here are microseconds; milliseconds exist only
+ * at MLflow's edge. NaN and the infinities are values. Artifacts lie in
+ * home/artifacts/<experiment>/<run>/artifacts.
  *
  *     struct run_new n = {.experiment_id = e, .name = "train", .parent_id = pipeline_run};
  *     run_create(track, &n, id, err);
@@ -22,8 +23,8 @@
 
 struct track;
 
-/* artifacts_dir: home/artifacts, made when absent. The experiment Default is made when absent (not on a store that may
- * only be read). clock: system time. */
+/* artifacts_dir: home/artifacts, made when absent. The experiment Default is made when absent (not
+ * on a store that may only be read). clock: system time. */
 enum err_code track_open(struct db *db, const char *artifacts_dir, const struct clock *clock,
                          struct track **ret, struct err *err) MUST_CHECK;
 void track_close(struct track *t); /* accepts NULL */
@@ -97,9 +98,9 @@ struct run_info {
     enum run_status status;
     bool is_deleted;
     int64_t start_us, end_us; /* end: AT_US_NONE while it runs */
-    const char *
-        artifact_uri; /* as MLflow clients see it: "mlflow-artifacts:/<experiment>/<run>/artifacts" or below the
-                               * experiment's own location */
+    /* As MLflow's clients see it: "mlflow-artifacts:/<experiment>/<run>/artifacts", or below the
+     * experiment's own location. */
+    const char *artifact_uri;
 };
 
 struct param {
@@ -113,7 +114,8 @@ struct metric {
     int64_t at_us; /* >= 0 */
 };
 
-/* A data set that a run read or wrote. Pawl's own: name = source, digest = data version, source_type "pawl". */
+/* A data set that a run read or wrote. Pawl's own: name = source, digest = data version,
+ * source_type "pawl". */
 struct run_input {
     const char *name, *digest, *source_type, *source;
     const char *schema, *profile; /* JSON text or NULL */
@@ -132,18 +134,21 @@ struct run {
     size_t n_metrics, n_params, n_tags, n_inputs;
 };
 
-/* ret_id may be NULL. ERR_NOT_FOUND / ERR_REFUSED for an experiment that is unknown / deleted, ERR_EXISTS for the id. */
+/* ret_id may be NULL. ERR_NOT_FOUND / ERR_REFUSED for an experiment that is unknown / deleted,
+ * ERR_EXISTS for the id. */
 enum err_code run_create(struct track *t, const struct run_new *n, char ret_id[RUN_ID_BYTES],
                          struct err *err) MUST_CHECK;
-/* Everything but the metrics' history; deleted runs too. ERR_NOT_FOUND "Run with id=… not found". */
+/* Everything but the metrics' history; deleted runs too. ERR_NOT_FOUND "Run with id=… not found".
+ * */
 enum err_code run_get(struct track *t, const char *id, struct arena *a, struct run *ret,
                       struct err *err) MUST_CHECK;
-/* A run by id, by a unique prefix of at least 6 digits, or by a name that is unique: for people. ERR_CONFLICT lists the
- * candidates. */
+/* A run by id, by a unique prefix of at least 6 digits, or by a name that is unique: for people.
+ * ERR_CONFLICT lists the candidates. */
 enum err_code run_find(struct track *t, const char *ref, char ret_id[RUN_ID_BYTES],
                        struct err *err) MUST_CHECK;
 
-/* What one request logs, applied whole or not at all: params, metrics, tags, inputs in this order. */
+/* What one request logs, applied whole or not at all: params, metrics, tags, inputs in this order.
+ * */
 struct run_batch {
     const struct param *params;
     const struct metric *metrics;
@@ -151,8 +156,9 @@ struct run_batch {
     const struct run_input *inputs;
     size_t n_params, n_metrics, n_tags, n_inputs;
 };
-/* Repeating it changes nothing. ERR_INVALID for a param with another value than before (key, old, new are named), a bad
- * key or a negative time; ERR_REFUSED for a deleted run. Cost: ~3 µs a metric plus one commit, shared with others. */
+/* Repeating it changes nothing. ERR_INVALID for a param with another value than before (key, old,
+ * new are named), a bad key or a negative time; ERR_REFUSED for a deleted run. Cost: ~3 µs a metric
+ * plus one commit, shared with others. */
 enum err_code run_log(struct track *t, const char *id, const struct run_batch *b,
                       struct err *err) MUST_CHECK;
 enum err_code run_tag_delete(struct track *t, const char *id, const char *key,
@@ -174,24 +180,27 @@ enum err_code run_delete(struct track *t, const char *id,
 enum err_code run_restore(struct track *t, const char *id,
                           struct err *err) MUST_CHECK; /* repeating is fine */
 
-/* One key's points ordered by (time, step, value), from the offset-th on, at most limit (0: all). */
+/* One key's points ordered by (time, step, value), from the offset-th on, at most limit (0: all).
+ * */
 enum err_code metric_history(struct track *t, const char *id, const char *key, int64_t offset,
                              int64_t limit, struct arena *a, struct metric **ret, size_t *ret_n,
                              struct err *err) MUST_CHECK;
 
-/* The directory of a run's artifacts below the home, made when make is true. ERR_UNSUPPORTED for an experiment whose
- * artifacts lie elsewhere. */
+/* The directory of a run's artifacts below the home, made when make is true. ERR_UNSUPPORTED for an
+ * experiment whose artifacts lie elsewhere. */
 enum run_dir_mode { RUN_DIR_MAY_BE_ABSENT, RUN_DIR_MAKE, RUN_DIR_MODE_N };
 enum err_code run_artifact_dir(struct track *t, const char *id, enum run_dir_mode mode,
                                struct arena *a, char **ret, struct err *err) MUST_CHECK;
-/* True for a relative path without "..", ".", empty parts, backslash, '#' and control characters. */
+/* True for a relative path without "..", ".", empty parts, backslash, '#' and control characters.
+ * */
 bool artifact_path_is_safe(struct str path);
 
 /* ---- for people and the API ---- */
 struct json *experiment_json(const struct experiment *e, struct arena *a);
 struct json *run_info_json(const struct run_info *r, struct arena *a);
 struct json *run_json(const struct run *r, struct arena *a); /* times as RFC 3339 */
-/* What differs: {"params":[{key,a,b}], "metrics":[{key,a,b,change}], "tags":[…], "inputs":[…], "environment":[{path,a,b}]} */
+/* What differs: {"params":[{key,a,b}], "metrics":[{key,a,b,change}], "tags":[…], "inputs":[…],
+ * "environment":[{path,a,b}]} */
 struct json *run_diff_json(const struct run *a_run, const struct run *b_run, struct arena *a);
 
 #endif
