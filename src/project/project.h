@@ -10,7 +10,13 @@
 
 #include "config/config.h"
 
-enum project_task { TASK_NONE, TASK_BINARY, TASK_MULTICLASS, TASK_REGRESSION, TASK_N };
+enum project_task {
+    PROJECT_TASK_NONE,
+    PROJECT_BINARY,
+    PROJECT_MULTICLASS,
+    PROJECT_REGRESSION,
+    PROJECT_TASK_N
+};
 const char *project_task_name(enum project_task t); /* "binary" …; "none" */
 
 /* A key of `owners:` and who it names. */

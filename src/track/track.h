@@ -107,7 +107,7 @@ struct param {
     const char *key, *value;
 };
 
-struct metric {
+struct metric_point {
     const char *key;
     double value; /* any, NaN and infinities too */
     int64_t step;
@@ -127,7 +127,7 @@ struct run_input {
 
 struct run {
     struct run_info info;
-    struct metric *metrics; /* latest of each key, by key */
+    struct metric_point *metrics; /* latest of each key, by key */
     struct param *params;   /* by key */
     struct tag *tags;       /* by key */
     struct run_input *inputs;
@@ -151,7 +151,7 @@ enum err_code run_find(struct track *t, const char *ref, char ret_id[RUN_ID_BYTE
  * */
 struct run_batch {
     const struct param *params;
-    const struct metric *metrics;
+    const struct metric_point *metrics;
     const struct tag *tags;
     const struct run_input *inputs;
     size_t n_params, n_metrics, n_tags, n_inputs;
@@ -183,7 +183,7 @@ enum err_code run_restore(struct track *t, const char *id,
 /* One key's points ordered by (time, step, value), from the offset-th on, at most limit (0: all).
  * */
 enum err_code metric_history(struct track *t, const char *id, const char *key, int64_t offset,
-                             int64_t limit, struct arena *a, struct metric **ret, size_t *ret_n,
+                             int64_t limit, struct arena *a, struct metric_point **ret, size_t *ret_n,
                              struct err *err) MUST_CHECK;
 
 /* The directory of a run's artifacts below the home, made when make is true. ERR_UNSUPPORTED for an
