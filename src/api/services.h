@@ -1,0 +1,49 @@
+/* What app/ wires together and every operation works with. Pointers are borrowed: app/ owns what they
+ * point to and closes it in reverse order. A NULL means "not there (yet)": ask with services_need, which answers
+ * ERR_UNAVAILABLE with a sentence. The part above `db` is there as soon as operations are. */
+#ifndef PAWL_API_SERVICES_H
+#define PAWL_API_SERVICES_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+
+struct services {
+    const char *home;          /* absolute path; NULL: a command that runs without one */
+    const char *root;          /* the project's folder: the home's parent; NULL without a home */
+    const char *instance;      /* id of this process, for what it leaves behind */
+    const struct clock *clock; /* wall time */
+    bool is_replay;            /* event clocks follow replayed events */
+    bool is_server;    /* `pawl server` or `pawl up`; false: one command in its own process */
+    const char *url;   /* "http://127.0.0.1:5000" when listening, else NULL */
+    const char *token; /* the home's token; NULL without a home */
+    atomic_bool *is_stopping;     /* set once, at shutdown */
+    struct access *access;        /* access/access.h */
+    struct blob_store *blobs;     /* blob/blob.h */
+    struct journal *journal;      /* audit/journal.h */
+    struct worker_pool *pool;     /* job/worker.h */
+    struct online *online;        /* features/online.h */
+    struct feedback_log *log;     /* feedback/log.h */
+    struct label_log *labels;     /* feedback/label.h */
+    struct serve *serve;          /* serve/serve.h */
+    struct db *db;                /* db/db.h; NULL while the database cannot be reached */
+    struct audit_chain *audit;    /* audit/chain.h */
+    struct track *track;          /* track/track.h */
+    struct registry *registry;    /* registry/registry.h */
+    struct alert_sender *sender;  /* alert/sender.h */
+    struct monitor *monitor;      /* monitor/monitor.h */
+    struct release_host *release; /* release/release.h */
+    struct loop *loop;            /* loop/loop.h: the scheduler; NULL in a plain command */
+};
+
+/* ERR_OK, or ERR_UNAVAILABLE: "the database is not there yet: try again". */
+static inline enum err_code services_need(const void *part, const char *what, struct err *err)
+{
+    if (part)
+        return ERR_OK;
+    return err_set(err, ERR_UNAVAILABLE, "%s is not available now: try again in a moment", what);
+}
+
+#endif
