@@ -12,13 +12,13 @@ const double PROM_LATENCY_S[PROM_BUCKETS] = {0.00005, 0.0001, 0.00025, 0.0005, 0
 
 void prom_init(struct prom *p, struct buf *out)
 {
-    *p = (struct prom){out, METRIC_N};
+    *p = (struct prom){out, PROM_METRIC_N};
 }
 
-void prom_family(struct prom *p, enum metric m)
+void prom_family(struct prom *p, enum prom_metric m)
 {
     static const char *const kinds[] = {"counter", "gauge", "histogram"};
-    const struct metric_row *r = &METRIC_ROWS[m];
+    const struct prom_row *r = &PROM_ROWS[m];
     p->current = m;
     buf_printf(p->out, "# HELP %s %s\n# TYPE %s %s\n", r->name, r->help, r->name, kinds[r->kind]);
 }
@@ -69,8 +69,8 @@ static void put_labels(struct buf *out, const char *le, va_list ap)
 void prom_sample(struct prom *p, double value, ...)
 {
     va_list ap;
-    CHECK(p->current < METRIC_N);
-    buf_c(p->out, METRIC_ROWS[p->current].name);
+    CHECK(p->current < PROM_METRIC_N);
+    buf_c(p->out, PROM_ROWS[p->current].name);
     va_start(ap, value);
     put_labels(p->out, NULL, ap);
     va_end(ap);
@@ -97,7 +97,7 @@ uint64_t prom_histogram_count(const struct prom_histogram *h)
 
 void prom_histogram(struct prom *p, const struct prom_histogram *h, ...)
 {
-    const char *name = METRIC_ROWS[p->current].name;
+    const char *name = PROM_ROWS[p->current].name;
     uint64_t n = 0;
     va_list ap;
     for (size_t i = 0; i <= PROM_BUCKETS; i++) {

@@ -1,7 +1,7 @@
 /* Writer of Prometheus' text page (version 0.0.4). Each module offers `void x_metrics(…, struct prom *p)` and the page is
  * the calls one after the other: nothing is registered, nothing is global.
  *
- *     prom_family(p, METRIC_PREDICTIONS);                        // HELP and TYPE from the table, once
+ *     prom_family(p, PROM_PREDICTIONS);                        // HELP and TYPE from the table, once
  *     prom_sample(p, 17, "model", "delay", "role", "live", NULL);
  *
  * Names, types and help are rows of one table (http/prom_table.c). Names end in a base unit; counters in _total. */
@@ -13,51 +13,51 @@
 
 #include "base/str.h"
 
-enum metric {
-    METRIC_BUILD_INFO,
-    METRIC_START_TIME,
-    METRIC_HTTP_REQUESTS,
-    METRIC_HTTP_CONNECTIONS,
-    METRIC_HTTP_QUEUE_WAITING,
-    METRIC_HTTP_QUEUE_FULL,
-    METRIC_HTTP_EXPIRED,
-    METRIC_HTTP_REFUSED,
-    METRIC_PREDICTIONS,
-    METRIC_PREDICTION_DURATION,
-    METRIC_PREDICTION_FALLBACKS,
-    METRIC_PREDICTION_NO_KEY,
-    METRIC_ENDPOINT_RELEASE,
-    METRIC_ENDPOINT_SHARE,
-    METRIC_ENDPOINT_HOLD,
-    METRIC_ROLLBACKS,
-    METRIC_SNAPSHOTS_RETIRED,
-    METRIC_LOG_RECORDS,
-    METRIC_LOG_DROPPED,
-    METRIC_LOG_BYTES,
-    METRIC_LOG_RECOVERED,
-    METRIC_LOG_RING_FULL_RATIO,
-    METRIC_LABELS,
-    METRIC_JOURNAL_GENERATION,
-    METRIC_FEATURE_DRIFT,
-    METRIC_MODEL_METRIC,
-    METRIC_LABEL_COVERAGE,
-    METRIC_SLO_BURN_RATE,
-    METRIC_SOURCE_AGE,
-    METRIC_ALERTS_FIRING,
-    METRIC_ROLLOUT_VERDICT,
-    METRIC_COST,
-    METRIC_JOBS,
-    METRIC_JOB_DURATION,
-    METRIC_N
+enum prom_metric {
+    PROM_BUILD_INFO,
+    PROM_START_TIME,
+    PROM_HTTP_REQUESTS,
+    PROM_HTTP_CONNECTIONS,
+    PROM_HTTP_QUEUE_WAITING,
+    PROM_HTTP_QUEUE_FULL,
+    PROM_HTTP_EXPIRED,
+    PROM_HTTP_REFUSED,
+    PROM_PREDICTIONS,
+    PROM_PREDICTION_DURATION,
+    PROM_PREDICTION_FALLBACKS,
+    PROM_PREDICTION_NO_KEY,
+    PROM_ENDPOINT_RELEASE,
+    PROM_ENDPOINT_SHARE,
+    PROM_ENDPOINT_HOLD,
+    PROM_ROLLBACKS,
+    PROM_SNAPSHOTS_RETIRED,
+    PROM_LOG_RECORDS,
+    PROM_LOG_DROPPED,
+    PROM_LOG_BYTES,
+    PROM_LOG_RECOVERED,
+    PROM_LOG_RING_FULL_RATIO,
+    PROM_LABELS,
+    PROM_JOURNAL_GENERATION,
+    PROM_FEATURE_DRIFT,
+    PROM_MODEL_METRIC,
+    PROM_LABEL_COVERAGE,
+    PROM_SLO_BURN_RATE,
+    PROM_SOURCE_AGE,
+    PROM_ALERTS_FIRING,
+    PROM_ROLLOUT_VERDICT,
+    PROM_COST,
+    PROM_JOBS,
+    PROM_JOB_DURATION,
+    PROM_METRIC_N
 };
 
 struct prom {
     struct buf *out;
-    enum metric current;
+    enum prom_metric current;
 };
 
 void prom_init(struct prom *p, struct buf *out);
-void prom_family(struct prom *p, enum metric m);
+void prom_family(struct prom *p, enum prom_metric m);
 /* Label name, value, …, NULL behind the value. Values are escaped; a NULL value is left out. */
 void prom_sample(struct prom *p, double value, ...) __attribute__((sentinel));
 
@@ -73,6 +73,6 @@ void prom_observe_ns(struct prom_histogram *h, int64_t ns);
 void prom_histogram(struct prom *p, const struct prom_histogram *h, ...) __attribute__((sentinel));
 uint64_t prom_histogram_count(const struct prom_histogram *h);
 
-const char *metric_name(enum metric m);
+const char *prom_name(enum prom_metric m);
 
 #endif

@@ -6,12 +6,12 @@
 
 enum prom_kind { PROM_COUNTER, PROM_GAUGE, PROM_HISTOGRAM };
 
-struct metric_row {
+struct prom_row {
     const char *name;
     enum prom_kind kind;
     const char *help;
 };
 
-extern const struct metric_row METRIC_ROWS[METRIC_N];
+extern const struct prom_row PROM_ROWS[PROM_METRIC_N];
 
 #endif
