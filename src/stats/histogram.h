@@ -62,8 +62,8 @@ static inline size_t hist_cell_unseen(const struct hist_edges *e)
     return e->n_categories + 1;
 }
 
-/* Cell of one value: O(log n), branch-free search. NaN is missing. A number feature given a text, or a category
- * feature given a number, counts by the value's text or as unseen; null is missing. */
+/* Cell of one value: O(log n). Null and NaN are missing. A text where numbers were counts as non-finite (it is
+ * not a usable number); in a category feature every value counts by its text. */
 size_t hist_cell_f64(const struct hist_edges *e, double x);
 size_t hist_cell_str(const struct hist_edges *e, struct str s);
 size_t hist_cell_value(const struct hist_edges *e, const struct value *v);

@@ -17,7 +17,8 @@ struct perf_window {
     uint64_t n;        /* labelled predictions */
     uint64_t n_scored; /* all predictions, labelled or not */
     struct confusion confusion;
-    double sum_score, sum_label, sum_label2, sum_loss, sum_squared, sum_abs, sum_error, n_correct;
+    double sum_score, sum_label, sum_label2, sum_loss, sum_loss2, sum_squared, sum_abs, sum_error,
+        n_correct;
     uint32_t scored[PERF_BINS];   /* all predictions */
     double scored_sum[PERF_BINS]; /* sum of their scores */
     uint32_t neg[PERF_BINS], pos[PERF_BINS];

@@ -7,6 +7,7 @@
 #ifndef PAWL_STATS_SEQUENTIAL_H
 #define PAWL_STATS_SEQUENTIAL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 

@@ -1,0 +1,243 @@
+/* The verdict on one feature in one window: two-part null, effect floor, three outcomes. */
+#include <math.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "stats/drift_int.h"
+#include "stats/special.h"
+
+#define SHARE_DISTRIBUTION                                                                         \
+    0.75 /* of the feature's alpha; the tests of single cells share the rest */
+
+/* The reference cut into merged chunks of about the window's size. */
+struct chunking {
+    size_t g, n;     /* chunks merged into one; merged chunks */
+    uint64_t rows;   /* of one merged chunk, about */
+    size_t n_season; /* merged chunks of the window's season; 0: no season is used */
+};
+
+static int64_t season_of(enum drift_season s, int64_t at_us)
+{
+    struct civil c;
+    switch (s) {
+    case DRIFT_SEASON_HOUR:
+        return floor_div_i64(at_us, US_PER_HOUR) % 24;
+    case DRIFT_SEASON_HOUR_OF_WEEK:
+        return floor_div_i64(at_us, US_PER_HOUR) % 168;
+    case DRIFT_SEASON_MONTH:
+        civil_from_us(at_us, &c);
+        return c.month;
+    case DRIFT_SEASON_NONE:
+    case DRIFT_SEASON_N:
+        break;
+    }
+    return 0;
+}
+
+static bool in_season(const struct hist_reference *ref, const struct drift_options *opt,
+                      size_t chunk)
+{
+    return season_of(opt->season, ref->chunk_from_us[chunk]) ==
+           season_of(opt->season, opt->window_from_us);
+}
+
+static struct chunking chunking_of(const struct hist_reference *ref,
+                                   const struct drift_options *opt, uint64_t n)
+{
+    struct chunking c = {0};
+    if (ref->n_chunks == 0 || ref->n == 0)
+        return c;
+    double base = (double)ref->n / (double)ref->n_chunks, g = round((double)n / base);
+    c.g = g < 1.0 ? 1 : (g > (double)ref->n_chunks ? ref->n_chunks : (size_t)g);
+    c.n = ref->n_chunks / c.g;
+    c.rows = (uint64_t)(base * (double)c.g);
+    if (opt->season == DRIFT_SEASON_NONE || !ref->chunk_from_us)
+        return c;
+    for (size_t i = 0; i < c.n; i++)
+        c.n_season += in_season(ref, opt, i * c.g);
+    if (c.n_season < DRIFT_CHUNKS_MIN)
+        c.n_season = 0;
+    return c;
+}
+
+/* Mean and variance of a score over merged chunks, each against the rest of the reference. */
+struct moments {
+    double mean, variance;
+    size_t n;
+};
+
+typedef double (*chunk_score)(const void *arg, const uint64_t *rest, const uint64_t *chunk);
+
+static struct moments chunk_moments(const struct hist_reference *ref,
+                                    const struct drift_options *opt, const struct chunking *c,
+                                    chunk_score score, const void *arg)
+{
+    uint64_t chunk[HIST_CELLS_MAX], rest[HIST_CELLS_MAX];
+    struct moments m = {0};
+    double m2 = 0;
+    for (size_t i = 0; i < c->n; i++) {
+        if (c->n_season > 0 && !in_season(ref, opt, i * c->g))
+            continue;
+        hist_reference_merge(ref, i * c->g, c->g, chunk);
+        for (size_t j = 0; j < ref->edges.n_cells; j++)
+            rest[j] = ref->counts[j] - chunk[j];
+        double x = score(arg, rest, chunk);
+        m.n++;
+        double d = x - m.mean;
+        m.mean += d / (double)m.n;
+        m2 += d * (x - m.mean);
+    }
+    m.variance = m.n > 1 ? m2 / (double)(m.n - 1) : 0;
+    return m;
+}
+
+struct law_arg {
+    const struct drift_law *law;
+    size_t n_bins;
+};
+
+static double law_chunk_score(const void *arg, const uint64_t *rest, const uint64_t *chunk)
+{
+    const struct law_arg *a = arg;
+    double x = a->law->score(rest, chunk, a->n_bins);
+    return a->law->is_squared ? x * x : x;
+}
+
+/* Quantile of what the chunks show: a gamma with their mean and variance, and the closed-form law stretched to their
+ * mean, whichever is larger (the gamma alone is too light where one direction dominates, the stretched law where
+ * regimes come and go); both widened as a prediction from m.n values must be. */
+static double chunk_quantile(const struct drift_law *law, const struct moments *m, double closed,
+                             double closed_mean, double q)
+{
+    if (!(m->mean > 0) || !(m->variance > 0))
+        return 0;
+    double gamma = stats_gamma_fit_sf_inv(m->mean, m->variance, m->n, q);
+    double widened = stats_gamma_fit_sf_inv(1.0, 1.0, m->n, q) - 1.0;
+    double plain = stats_gamma_q_inv(1.0, q) - 1.0;
+    double sq_closed = law->is_squared ? closed * closed : closed;
+    double sq_mean = law->is_squared ? closed_mean * closed_mean : closed_mean;
+    double stretch = sq_mean > 0 ? m->mean / sq_mean : 0, stretched = 0;
+    if (stretch > 1.0)
+        stretched = m->mean + (stretch * sq_closed - m->mean) * widened / plain;
+    double x = fmax(gamma, stretched);
+    return law->is_squared ? sqrt(x) : x;
+}
+
+static void finish(struct drift_test *t, double floor)
+{
+    t->null = fmax(t->null_rows, t->null_chunks);
+    t->ratio = t->null > 0 ? t->score / t->null : 0;
+    t->is_over = t->ratio > 1.0 && t->effect >= floor;
+}
+
+static void test_distribution(const struct hist_reference *ref, const uint64_t *cur,
+                              const struct drift_options *opt, const struct chunking *c,
+                              struct drift_test *t)
+{
+    size_t n_bins = ref->edges.n_bins;
+    const struct drift_law *law = drift_law_of(opt->rule, ref->edges.kind);
+    *t = (struct drift_test){
+        .name = law->name, .alpha = opt->alpha * SHARE_DISTRIBUTION, .p_rows = 1};
+    if (hist_total(cur, n_bins) == 0 || hist_total(ref->counts, n_bins) == 0)
+        return;
+    t->score = law->score(ref->counts, cur, n_bins);
+    t->null_rows = law->quantile(ref->counts, cur, n_bins, t->alpha);
+    t->p_rows = law->sf(ref->counts, cur, n_bins, t->score);
+    t->effect = drift_effect(ref->counts, cur, n_bins);
+    struct law_arg arg = {law, n_bins};
+    struct moments m = chunk_moments(ref, opt, c, law_chunk_score, &arg);
+    t->null_chunks =
+        chunk_quantile(law, &m, t->null_rows, law->mean(ref->counts, cur, n_bins), t->alpha);
+    finish(t, opt->effect_floor);
+}
+
+struct cell_arg {
+    size_t cell, n_cells;
+};
+
+static double cell_chunk_score(const void *arg, const uint64_t *rest, const uint64_t *chunk)
+{
+    const struct cell_arg *a = arg;
+    double z = drift_proportion_z(rest[a->cell], hist_total(rest, a->n_cells), chunk[a->cell],
+                                  hist_total(chunk, a->n_cells));
+    return z * z;
+}
+
+/* Share of one cell against all others: Fisher's exact test, its p-value shown as the |z| it corresponds to. */
+static void test_cell(const struct hist_reference *ref, const uint64_t *cur,
+                      const struct drift_options *opt, const struct chunking *c, size_t cell,
+                      double alpha, struct drift_test *t)
+{
+    size_t n_cells = ref->edges.n_cells;
+    uint64_t n = hist_total(cur, n_cells), k = cur[cell], k_ref = ref->counts[cell];
+    uint64_t two_ref[2] = {k_ref, ref->n - k_ref}, two_cur[2] = {k, n - k};
+    t->alpha = alpha;
+    t->p_rows = drift_proportion_exact_p(k_ref, ref->n, k, n);
+    t->score = t->p_rows >= 1.0 ? 0 : stats_normal_sf_inv(fmax(1e-300, 0.5 * t->p_rows));
+    t->null_rows = stats_normal_sf_inv(0.5 * alpha);
+    t->effect = drift_effect(two_ref, two_cur, 2);
+    struct cell_arg arg = {cell, n_cells};
+    struct moments m = chunk_moments(ref, opt, c, cell_chunk_score, &arg);
+    if (m.mean > 0 && m.variance > 0)
+        t->null_chunks = sqrt(stats_gamma_fit_sf_inv(m.mean, m.variance, m.n, alpha));
+    finish(t, opt->effect_floor);
+}
+
+static void set_verdict(const struct drift_options *opt, struct drift_result *r)
+{
+    size_t worst = 0;
+    bool is_over = false;
+    for (size_t i = 0; i < r->n_tests; i++) {
+        bool better = r->test[i].is_over != r->test[worst].is_over
+                          ? r->test[i].is_over
+                          : r->test[i].ratio > r->test[worst].ratio;
+        worst = better ? i : worst;
+        is_over = is_over || r->test[i].is_over;
+    }
+    r->worst = worst;
+    const struct drift_test *t = &r->test[worst];
+    const char *few = r->is_few_chunks ? "; few reference chunks: the quantile is a guess" : "";
+    if (r->n < opt->n_min) {
+        r->verdict = DRIFT_OPEN;
+        (void)snprintf(r->why, sizeof(r->why), "%llu rows, %llu are needed",
+                       (unsigned long long)r->n, (unsigned long long)opt->n_min);
+    } else if (r->n_chunks < DRIFT_CHUNKS_MIN) {
+        r->verdict = DRIFT_OPEN;
+        (void)snprintf(r->why, sizeof(r->why),
+                       "the reference has %zu chunks of this window's size, %d are needed",
+                       r->n_chunks, DRIFT_CHUNKS_MIN);
+    } else {
+        r->verdict = is_over ? DRIFT_YES : DRIFT_NONE;
+        (void)snprintf(r->why, sizeof(r->why),
+                       "%s %.4g is %.3g times its null %.4g at 1 - %.2g, effect %.3g%s%s", t->name,
+                       t->score, t->ratio, t->null, t->alpha, t->effect,
+                       !is_over && t->ratio > 1.0 ? " (below the floor)" : "", few);
+    }
+}
+
+void drift_judge(const struct hist_reference *ref, const uint64_t *cur,
+                 const struct drift_options *opt, struct drift_result *ret)
+{
+    struct drift_result r = {
+        .n = hist_total(cur, ref->edges.n_cells), .n_ref = ref->n, .importance = ref->importance};
+    if (drift_scores_of(ref->counts, cur, ref->edges.n_bins, &r.shown, NULL) != ERR_OK)
+        r.shown = (struct drift_scores){0};
+    struct chunking c = chunking_of(ref, opt, r.n);
+    r.n_chunks = c.n_season > 0 ? c.n_season : c.n;
+    r.chunk_rows = c.rows;
+    r.is_few_chunks = r.n_chunks < DRIFT_CHUNKS_FEW;
+    bool is_number = ref->edges.kind == HIST_NUMBER;
+    double rest = 0.5 * (1.0 - SHARE_DISTRIBUTION) * opt->alpha;
+    if (r.n > 0 && ref->n > 0) {
+        test_distribution(ref, cur, opt, &c, &r.test[0]);
+        r.test[1].name = "missing";
+        test_cell(ref, cur, opt, &c, hist_cell_missing(&ref->edges), rest, &r.test[1]);
+        r.test[2].name = is_number ? "non_finite" : "unseen";
+        test_cell(ref, cur, opt, &c,
+                  is_number ? hist_cell_nonfinite(&ref->edges) : hist_cell_unseen(&ref->edges),
+                  rest, &r.test[2]);
+        r.n_tests = DRIFT_TESTS_MAX;
+    }
+    set_verdict(opt, &r);
+    *ret = r;
+}
