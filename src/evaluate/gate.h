@@ -42,7 +42,7 @@ enum gate_undecided { GATE_WAIT, GATE_ASK, GATE_LONGER_SHADOW, GATE_UNDECIDED_N 
 struct gate_rule {
     enum gate_kind kind;
     struct json *declared; /* as written, for the report */
-    enum metric metric;
+    enum metric_id metric;
     bool is_at_most;
     double bound;      /* at_least / at_most / difference_at_most; latency in us; size in bytes */
     double margin;     /* no_worse_by; better_by is a negative margin */

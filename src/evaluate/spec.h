@@ -41,14 +41,14 @@ enum threshold_kind { THRESHOLD_FIXED, THRESHOLD_BEST, THRESHOLD_COST };
 struct evaluate_threshold {
     enum threshold_kind kind;
     double value;                          /* FIXED; default 0.5 */
-    enum metric metric;                    /* BEST */
+    enum metric_id metric;                 /* BEST */
     double false_positive, false_negative; /* COST */
     const char *split;                     /* "validation" unless declared */
 };
 
 struct evaluate_spec {
     enum metric_task task;
-    enum metric metrics[METRIC_N];
+    enum metric_id metrics[METRIC_N];
     size_t n_metrics; /* >= 1: the task's usual ones when none are declared */
     struct evaluate_threshold threshold;
     struct evaluate_slice *slices;

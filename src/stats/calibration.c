@@ -206,7 +206,7 @@ static void expect_cell(struct expected *e, double n, double score, double p, do
     e->n += n;
 }
 
-double calibration_cbpe(const struct calibration *c, const struct perf_window *w, enum metric m,
+double calibration_cbpe(const struct calibration *c, const struct perf_window *w, enum metric_id m,
                         double threshold)
 {
     struct expected e = {0};

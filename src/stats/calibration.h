@@ -37,7 +37,7 @@ struct json *calibration_bins_json(const double *score, const double *label, siz
 
 /* Expected metric of the window's scores under the curve: accuracy, precision, recall, f1, roc_auc, brier, log_loss,
  * positive_rate. threshold: the release's. NaN for others or an empty window. */
-double calibration_cbpe(const struct calibration *c, const struct perf_window *w, enum metric m,
+double calibration_cbpe(const struct calibration *c, const struct perf_window *w, enum metric_id m,
                         double threshold);
 
 #endif

@@ -28,7 +28,7 @@ struct interval_partition {
 };
 
 struct interval_input {
-    enum metric metric;
+    enum metric_id metric;
     struct metric_rows a; /* the candidate (or the only model) */
     const double
         *score_b; /* the other model's scores of the same rows; NULL: interval of a's metric */

@@ -19,8 +19,8 @@ static enum lanes_way way_of(const struct lanes_side *s)
     return s->metric == METRIC_ROC_AUC ? WAY_ROC : WAY_PR;
 }
 
-enum err_code lanes_side_init(struct lanes_side *s, enum metric m, const struct metric_rows *rows,
-                              struct arena *a, struct err *err)
+enum err_code lanes_side_init(struct lanes_side *s, enum metric_id m,
+                              const struct metric_rows *rows, struct arena *a, struct err *err)
 {
     *s = (struct lanes_side){.metric = m, .rows = *rows};
     enum lanes_way way = way_of(s);

@@ -7,7 +7,7 @@
 #define LANES 8
 
 struct lanes_side {
-    enum metric metric;
+    enum metric_id metric;
     struct metric_rows rows;
     /* ranked metrics: the rows in ascending order of score */
     uint32_t *order;
@@ -22,8 +22,9 @@ struct lanes_side {
     const uint32_t *row_block; /* by row */
 };
 
-enum err_code lanes_side_init(struct lanes_side *s, enum metric m, const struct metric_rows *rows,
-                              struct arena *a, struct err *err) MUST_CHECK;
+enum err_code lanes_side_init(struct lanes_side *s, enum metric_id m,
+                              const struct metric_rows *rows, struct arena *a,
+                              struct err *err) MUST_CHECK;
 enum err_code lanes_side_set_blocks(struct lanes_side *s, const uint32_t *block, size_t n_blocks,
                                     struct arena *a, struct err *err) MUST_CHECK;
 /* count: n_blocks x LANES multiplicities. */

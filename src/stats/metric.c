@@ -76,23 +76,23 @@ bool metric_task_from_name(struct str s, enum metric_task *ret)
     return false;
 }
 
-const struct metric_info *metric_info(enum metric m)
+const struct metric_info *metric_info(enum metric_id m)
 {
     return &METRICS[m];
 }
 
-bool metric_from_name(struct str name, enum metric *ret)
+bool metric_from_name(struct str name, enum metric_id *ret)
 {
     for (int m = 0; m < METRIC_N; m++) {
         if (str_is(name, METRICS[m].name)) {
-            *ret = (enum metric)m;
+            *ret = (enum metric_id)m;
             return true;
         }
     }
     return false;
 }
 
-double metric_goodness(enum metric m, double v)
+double metric_goodness(enum metric_id m, double v)
 {
     switch (METRICS[m].better) {
     case BETTER_HIGHER:
@@ -182,7 +182,7 @@ static double over(double a, double b)
     return b > 0 ? a / b : NAN;
 }
 
-static double multiclass_from_sums(enum metric m, const struct metric_sums *s)
+static double multiclass_from_sums(enum metric_id m, const struct metric_sums *s)
 {
     double n = s->v[SUM_N];
     if (m == METRIC_LOG_LOSS)
@@ -192,7 +192,7 @@ static double multiclass_from_sums(enum metric m, const struct metric_sums *s)
     return m == METRIC_ACCURACY ? over(s->v[SUM_TP], n) : NAN;
 }
 
-static double regression_from_sums(enum metric m, const struct metric_sums *s)
+static double regression_from_sums(enum metric_id m, const struct metric_sums *s)
 {
     double n = s->v[SUM_N], mean = over(s->v[SUM_LABEL], n);
     if (m == METRIC_RMSE)
@@ -204,7 +204,7 @@ static double regression_from_sums(enum metric m, const struct metric_sums *s)
     return m == METRIC_MEAN_ERROR ? over(s->v[SUM_SCORE] - s->v[SUM_LABEL], n) : NAN;
 }
 
-static double binary_from_sums(enum metric m, const struct metric_rows *r,
+static double binary_from_sums(enum metric_id m, const struct metric_rows *r,
                                const struct metric_sums *s)
 {
     double n = s->v[SUM_N];
@@ -223,7 +223,7 @@ static double binary_from_sums(enum metric m, const struct metric_rows *r,
     return metric_from_confusion(m, &c);
 }
 
-double metric_from_sums(enum metric m, const struct metric_rows *r, const struct metric_sums *s)
+double metric_from_sums(enum metric_id m, const struct metric_rows *r, const struct metric_sums *s)
 {
     switch (r->task) {
     case TASK_BINARY:
@@ -238,7 +238,7 @@ double metric_from_sums(enum metric m, const struct metric_rows *r, const struct
     return NAN;
 }
 
-bool metric_is_of_sums(enum metric m, enum metric_task task)
+bool metric_is_of_sums(enum metric_id m, enum metric_task task)
 {
     if (m == METRIC_ROC_AUC || m == METRIC_PR_AUC || m == METRIC_ECE)
         return false;
@@ -246,7 +246,7 @@ bool metric_is_of_sums(enum metric m, enum metric_task task)
            m == METRIC_ACCURACY;
 }
 
-double metric_from_confusion(enum metric m, const struct confusion *c)
+double metric_from_confusion(enum metric_id m, const struct confusion *c)
 {
     double n = c->tp + c->fp + c->tn + c->fn;
     switch ((int)m) {
@@ -278,7 +278,7 @@ void metric_confusion(const struct metric_rows *rows, struct confusion *ret)
     *ret = c;
 }
 
-double metric_row_loss(enum metric m, enum metric_task task, double score, double label,
+double metric_row_loss(enum metric_id m, enum metric_task task, double score, double label,
                        double threshold)
 {
     double e = score - label;
@@ -305,7 +305,7 @@ double metric_row_loss(enum metric m, enum metric_task task, double score, doubl
     }
 }
 
-enum err_code metric_compute(enum metric m, const struct metric_rows *rows, struct arena *a,
+enum err_code metric_compute(enum metric_id m, const struct metric_rows *rows, struct arena *a,
                              double *ret, struct err *err)
 {
     if (rows->n == 0)

@@ -20,7 +20,7 @@ enum metric_task { TASK_BINARY, TASK_MULTICLASS, TASK_REGRESSION, TASK_N };
 const char *metric_task_name(enum metric_task t); /* "binary" "multiclass" "regression" */
 bool metric_task_from_name(struct str s, enum metric_task *ret);
 
-enum metric {
+enum metric_id {
     METRIC_ROC_AUC,
     METRIC_PR_AUC,
     METRIC_LOG_LOSS,
@@ -52,12 +52,12 @@ struct metric_info {
     bool needs_threshold;
     double min, max; /* range of values */
 };
-const struct metric_info *metric_info(enum metric m);
-bool metric_from_name(struct str name, enum metric *ret);
+const struct metric_info *metric_info(enum metric_id m);
+bool metric_from_name(struct str name, enum metric_id *ret);
 /* All names, for suggestions. */
 extern const char *const METRIC_NAMES[METRIC_N];
 /* Signed so that larger is better: v, -v, or -|v|. */
-double metric_goodness(enum metric m, double v);
+double metric_goodness(enum metric_id m, double v);
 
 struct metric_rows {
     enum metric_task task;
@@ -72,13 +72,13 @@ struct metric_rows {
 
 /* ERR_EMPTY without rows, ERR_UNSUPPORTED for a task the metric has none for; *ret is NaN where it is not defined
  * (AUC with one class, precision without positive decisions). Scratch from `a`, released again. O(n log n) for ranks. */
-enum err_code metric_compute(enum metric m, const struct metric_rows *rows, struct arena *a,
+enum err_code metric_compute(enum metric_id m, const struct metric_rows *rows, struct arena *a,
                              double *ret, struct err *err) MUST_CHECK;
 
 /* Threshold that maximises f1 (or another metric), or minimises cost: tries every distinct score.
  * `m` one of accuracy, precision, recall, f1, cost. O(n log n). ERR_EMPTY, ERR_UNSUPPORTED. */
-enum err_code metric_best_threshold(enum metric m, const struct metric_rows *rows, struct arena *a,
-                                    double *ret_threshold, double *ret_value,
+enum err_code metric_best_threshold(enum metric_id m, const struct metric_rows *rows,
+                                    struct arena *a, double *ret_threshold, double *ret_value,
                                     struct err *err) MUST_CHECK;
 
 struct confusion {
@@ -86,10 +86,10 @@ struct confusion {
 };
 void metric_confusion(const struct metric_rows *rows, struct confusion *ret);
 /* accuracy, precision, recall, f1, false_positive_rate, positive_rate, from cells. */
-double metric_from_confusion(enum metric m, const struct confusion *c);
+double metric_from_confusion(enum metric_id m, const struct confusion *c);
 /* Loss of one row, the y of paired guardrails: log_loss, brier, calibration, accuracy, rmse (squared error), mae,
  * mean_error; normalized_log_loss gives the log loss (divide by the entropy). NaN for the others. */
-double metric_row_loss(enum metric m, enum metric_task task, double score, double label,
+double metric_row_loss(enum metric_id m, enum metric_task task, double score, double label,
                        double threshold);
 
 #endif

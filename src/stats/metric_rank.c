@@ -137,7 +137,7 @@ static size_t best_class(const struct metric_rows *r, size_t i)
 }
 
 /* Macro average over the classes that occur as label or decision; an undefined ratio counts as 0, as scikit-learn has it. */
-static double macro_ratio(enum metric m, const struct metric_rows *r)
+static double macro_ratio(enum metric_id m, const struct metric_rows *r)
 {
     double sum = 0;
     size_t n_classes = 0;
@@ -175,8 +175,8 @@ static enum err_code normalized_multiclass(const struct metric_rows *r, struct a
     return ERR_OK;
 }
 
-static enum err_code binary_ranked(enum metric m, const struct metric_rows *rows, struct arena *a,
-                                   double *ret, struct err *err)
+static enum err_code binary_ranked(enum metric_id m, const struct metric_rows *rows,
+                                   struct arena *a, double *ret, struct err *err)
 {
     uint32_t *order = metric_order(rows->score, rows->n, a);
     uint8_t *bins = m == METRIC_ECE ? ARENA_NEW_N(a, uint8_t, rows->n) : NULL;
@@ -189,8 +189,8 @@ static enum err_code binary_ranked(enum metric m, const struct metric_rows *rows
     return ERR_OK;
 }
 
-enum err_code metric_compute_ranked(enum metric m, const struct metric_rows *rows, struct arena *a,
-                                    double *ret, struct err *err)
+enum err_code metric_compute_ranked(enum metric_id m, const struct metric_rows *rows,
+                                    struct arena *a, double *ret, struct err *err)
 {
     struct arena_mark mark = arena_mark(a);
     enum err_code rc = ERR_OK;
@@ -211,7 +211,7 @@ enum err_code metric_compute_ranked(enum metric m, const struct metric_rows *row
 
 /* ---- threshold ---- */
 
-static double threshold_goodness(enum metric m, const struct metric_rows *r,
+static double threshold_goodness(enum metric_id m, const struct metric_rows *r,
                                  const struct confusion *c)
 {
     double n = c->tp + c->fp + c->tn + c->fn;
@@ -228,8 +228,9 @@ static double cut_between(double below, double above)
     return mid > below ? mid : above;
 }
 
-enum err_code metric_best_threshold(enum metric m, const struct metric_rows *rows, struct arena *a,
-                                    double *ret_threshold, double *ret_value, struct err *err)
+enum err_code metric_best_threshold(enum metric_id m, const struct metric_rows *rows,
+                                    struct arena *a, double *ret_threshold, double *ret_value,
+                                    struct err *err)
 {
     if (rows->n == 0)
         return err_set(err, ERR_EMPTY, "there are no rows to choose a threshold on");

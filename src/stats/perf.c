@@ -161,7 +161,7 @@ static struct metric_sums sums_of(const struct perf_window *w, enum metric_task 
     return s;
 }
 
-double perf_metric(const struct perf_window *w, enum metric_task task, enum metric m)
+double perf_metric(const struct perf_window *w, enum metric_task task, enum metric_id m)
 {
     if (w->n == 0)
         return NAN;
@@ -197,7 +197,7 @@ static double share_se(double k, double n)
     return n > 0 ? sqrt(k / n * (1.0 - k / n) / n) : NAN;
 }
 
-double perf_metric_se(const struct perf_window *w, enum metric_task task, enum metric m)
+double perf_metric_se(const struct perf_window *w, enum metric_task task, enum metric_id m)
 {
     const struct confusion *c = &w->confusion;
     double n = (double)w->n, v = perf_metric(w, task, m);

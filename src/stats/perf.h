@@ -34,10 +34,10 @@ void perf_add_label(struct perf_window *w, enum metric_task task, double score, 
                     double label);
 void perf_merge(struct perf_window *dst, const struct perf_window *src);
 /* NaN where it is not defined or not kept. */
-double perf_metric(const struct perf_window *w, enum metric_task task, enum metric m);
+double perf_metric(const struct perf_window *w, enum metric_task task, enum metric_id m);
 /* Standard error for independent rows where a closed form exists (AUC by Hanley and McNeil 1982, means by their
  * variance); NaN otherwise. */
-double perf_metric_se(const struct perf_window *w, enum metric_task task, enum metric m);
+double perf_metric_se(const struct perf_window *w, enum metric_task task, enum metric_id m);
 struct json *perf_json(const struct perf_window *w, struct arena *a); /* sparse */
 enum err_code perf_read(const struct json *v, struct perf_window *ret, struct err *err) MUST_CHECK;
 
