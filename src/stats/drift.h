@@ -66,6 +66,10 @@ struct drift_options {
     uint64_t n_min;   /* rows below which the verdict is open; default 50 */
     enum drift_season season;
     int64_t window_from_us; /* for season */
+    /* Length of the window; when > 0 and the reference has times, it is held against chunks of the same duration, and
+     * what they show beyond chance is scaled to the window's rows (a reference may be a sample of life). 0: chunks of
+     * the same number of rows. */
+    int64_t window_us;
 };
 #define DRIFT_EFFECT_FLOOR_DEFAULT 0.1
 #define DRIFT_N_MIN_DEFAULT        50

@@ -14,6 +14,7 @@ struct chunking {
     size_t g, n;     /* chunks merged into one; merged chunks */
     uint64_t rows;   /* of one merged chunk, about */
     size_t n_season; /* merged chunks of the window's season; 0: no season is used */
+    double scale;    /* nm/(n+m) of the window over that of a merged chunk */
 };
 
 static int64_t season_of(enum drift_season s, int64_t at_us)
@@ -41,16 +42,31 @@ static bool in_season(const struct hist_reference *ref, const struct drift_optio
            season_of(opt->season, opt->window_from_us);
 }
 
+/* Chunks that make up one window: by duration where the window's length and the reference's times are known. */
+static double chunks_per_window(const struct hist_reference *ref, const struct drift_options *opt,
+                                uint64_t n)
+{
+    if (opt->window_us > 0 && ref->chunk_from_us && ref->n_chunks > 1) {
+        double span = (double)(ref->chunk_from_us[ref->n_chunks - 1] - ref->chunk_from_us[0]);
+        if (span > 0)
+            return (double)opt->window_us * (double)(ref->n_chunks - 1) / span;
+    }
+    return (double)n * (double)ref->n_chunks / (double)ref->n;
+}
+
 static struct chunking chunking_of(const struct hist_reference *ref,
                                    const struct drift_options *opt, uint64_t n)
 {
     struct chunking c = {0};
     if (ref->n_chunks == 0 || ref->n == 0)
         return c;
-    double base = (double)ref->n / (double)ref->n_chunks, g = round((double)n / base);
+    double g = round(chunks_per_window(ref, opt, n));
     c.g = g < 1.0 ? 1 : (g > (double)ref->n_chunks ? ref->n_chunks : (size_t)g);
     c.n = ref->n_chunks / c.g;
-    c.rows = (uint64_t)(base * (double)c.g);
+    c.rows = (uint64_t)((double)ref->n / (double)ref->n_chunks * (double)c.g);
+    double m = (double)ref->n, rest = m - (double)c.rows,
+           k_window = (double)n * m / ((double)n + m);
+    c.scale = rest > 0 && c.rows > 0 ? k_window / ((double)c.rows * rest / m) : 1.0;
     if (opt->season == DRIFT_SEASON_NONE || !ref->chunk_from_us)
         return c;
     for (size_t i = 0; i < c.n; i++)
@@ -103,10 +119,24 @@ static double law_chunk_score(const void *arg, const uint64_t *rest, const uint6
     return a->law->is_squared ? x * x : x;
 }
 
+/* Moments at the window's size instead of the chunks': what they show beyond chance grows with nm/(n+m), chance itself
+ * does not (or, for a score that is not scaled by it, falls with it). closed: the window's mean by chance. */
+static void rescale(struct moments *m, double closed, bool is_scaled, double scale)
+{
+    double closed_chunk = is_scaled ? closed : closed * scale, u = m->mean / closed_chunk;
+    if (!(closed > 0) || !(u > 0))
+        return;
+    double f = closed / closed_chunk;
+    if (u > 1.0)
+        f *= (1.0 + (u - 1.0) * scale) / u;
+    m->mean *= f;
+    m->variance *= f * f;
+}
+
 /* Quantile of what the chunks show: a gamma with their mean and variance, and the closed-form law stretched to their
  * mean, whichever is larger (the gamma alone is too light where one direction dominates, the stretched law where
  * regimes come and go); both widened as a prediction from m.n values must be. */
-static double chunk_quantile(const struct drift_law *law, const struct moments *m, double closed,
+static double chunk_quantile(const struct drift_law *law, struct moments *m, double closed,
                              double closed_mean, double q)
 {
     if (!(m->mean > 0) || !(m->variance > 0))
@@ -146,8 +176,9 @@ static void test_distribution(const struct hist_reference *ref, const uint64_t *
     t->effect = drift_effect(ref->counts, cur, n_bins);
     struct law_arg arg = {law, n_bins};
     struct moments m = chunk_moments(ref, opt, c, law_chunk_score, &arg);
-    t->null_chunks =
-        chunk_quantile(law, &m, t->null_rows, law->mean(ref->counts, cur, n_bins), t->alpha);
+    double mean = law->mean(ref->counts, cur, n_bins);
+    rescale(&m, law->is_squared ? mean * mean : mean, law->is_scaled, c->scale);
+    t->null_chunks = chunk_quantile(law, &m, t->null_rows, mean, t->alpha);
     finish(t, opt->effect_floor);
 }
 
@@ -178,6 +209,7 @@ static void test_cell(const struct hist_reference *ref, const uint64_t *cur,
     t->effect = drift_effect(two_ref, two_cur, 2);
     struct cell_arg arg = {cell, n_cells};
     struct moments m = chunk_moments(ref, opt, c, cell_chunk_score, &arg);
+    rescale(&m, 1.0, true, c->scale);
     if (m.mean > 0 && m.variance > 0)
         t->null_chunks = sqrt(stats_gamma_fit_sf_inv(m.mean, m.variance, m.n, alpha));
     finish(t, opt->effect_floor);
