@@ -11,6 +11,7 @@ struct drift_law {
     double (*quantile)(const uint64_t *ref, const uint64_t *cur, size_t n_bins, double q);
     double (*mean)(const uint64_t *ref, const uint64_t *cur, size_t n_bins);
     double (*sf)(const uint64_t *ref, const uint64_t *cur, size_t n_bins, double x);
+    bool is_scaled; /* its mean by chance does not depend on the number of rows */
     bool
         is_squared; /* a gamma is fitted to the square of the score, whose law is a sum of squares */
 };

@@ -205,17 +205,18 @@ static double linf_sf(const uint64_t *ref, const uint64_t *cur, size_t n_bins, d
                   : 1.0;
 }
 
-static const struct drift_law AD = {"anderson_darling", ad_score, drift_ad_sf_inv, ad_mean,
-                                    drift_ad_sf,        false};
+static const struct drift_law AD = {
+    "anderson_darling", ad_score, drift_ad_sf_inv, ad_mean, drift_ad_sf, true, false};
 static const struct drift_law LAWS[DRIFT_RULE_N] = {
-    [DRIFT_RULE_DEFAULT] = {"chi_square", chi2_score, chi2_quantile, chi2_mean, chi2_sf, false},
-    [DRIFT_RULE_PSI] = {"psi", psi_score, psi_quantile, psi_mean, psi_sf, false},
-    [DRIFT_RULE_KS] = {"ks", ks_score, ks_quantile, ks_mean, ks_sf, true},
-    [DRIFT_RULE_KL] = {"kl", kl_score, kl_quantile, kl_mean, kl_sf, false},
-    [DRIFT_RULE_JS] = {"js", js_score, root_quantile, root_mean, root_sf, true},
+    [DRIFT_RULE_DEFAULT] = {"chi_square", chi2_score, chi2_quantile, chi2_mean, chi2_sf, true,
+                            false},
+    [DRIFT_RULE_PSI] = {"psi", psi_score, psi_quantile, psi_mean, psi_sf, false, false},
+    [DRIFT_RULE_KS] = {"ks", ks_score, ks_quantile, ks_mean, ks_sf, false, true},
+    [DRIFT_RULE_KL] = {"kl", kl_score, kl_quantile, kl_mean, kl_sf, false, false},
+    [DRIFT_RULE_JS] = {"js", js_score, root_quantile, root_mean, root_sf, false, true},
     [DRIFT_RULE_HELLINGER] = {"hellinger", hellinger_score, root_quantile, root_mean, root_sf,
-                              true},
-    [DRIFT_RULE_LINF] = {"l_inf", linf_score, linf_quantile, linf_sd, linf_sf, true},
+                              false, true},
+    [DRIFT_RULE_LINF] = {"l_inf", linf_score, linf_quantile, linf_sd, linf_sf, false, true},
 };
 
 const struct drift_law *drift_law_of(enum drift_rule rule, enum hist_kind kind)
