@@ -28,7 +28,6 @@
 #include "base/arena.h"
 #include "base/str.h"
 #include "base/value.h"
-#include "json/json.h"
 
 /* Raised when any operation changes its result; enters the version hash of every view and plan. */
 #define EXPR_VERSION 1
@@ -95,7 +94,7 @@ struct expr_function_doc {
         *group; /* "substr", "substr(s, start[, length])", one sentence, "text" */
 };
 size_t expr_n_functions(void);
-const struct expr_function_doc *expr_function_doc(size_t i);
+struct expr_function_doc expr_function_doc(size_t i); /* i < expr_n_functions() */
 /* docs/reference/expressions.md */
 enum err_code expr_reference_write(struct buf *out, struct err *err) MUST_CHECK;
 
