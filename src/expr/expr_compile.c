@@ -510,8 +510,11 @@ enum err_code expr_names(struct str text, struct arena *a, const char ***ret, si
     const char **names = ARENA_NEW_N(a, const char *, map_count(seen));
     if (!names)
         return arena_err(a, err);
-    for (size_t i = 0; i < map_count(seen); i++)
-        names[i] = map_at(seen, i, NULL, NULL);
+    for (size_t i = 0; i < map_count(seen); i++) {
+        const char *key;
+        size_t key_bytes;
+        names[i] = map_at(seen, i, &key, &key_bytes);
+    }
     *ret_n = map_count(seen);
     *ret = names;
     return ERR_OK;
