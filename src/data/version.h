@@ -36,12 +36,23 @@ struct data_env {
     struct blob_store *blobs;
     struct worker_pool *pool;
     struct clock clock;
+    const char *project;             /* its name: versions belong to it */
     const char *project_root;        /* absolute; sources' paths are relative to it */
     const char *tmp_dir;             /* absolute, on the home's file system */
     const atomic_bool *is_cancelled; /* may be NULL */
     void (*on_progress)(void *arg, double done, const char *text); /* may be NULL */
     void *progress_arg;
+    /* Rows of a `sql` source as Parquet files into out_dir; app/ plugs the fetcher in. NULL: such sources are refused. */
+    enum err_code (*fetch_sql)(void *arg, const struct source_spec *s, const char *out_dir,
+                               struct err *err);
+    void *fetch_arg;
 };
+
+#define DATA_CALL_TIMEOUT_MS (INT64_C(24) * 3600 * 1000) /* a worker's longest pass over data */
+
+/* A worker's operation with the env's cancel flag, progress and LIMITS added to args. */
+enum err_code data_env_call(const struct data_env *env, const char *op, struct json *args,
+                            struct arena *a, struct json **ret, struct err *err) MUST_CHECK;
 
 struct data_version {
     struct str source;
@@ -85,10 +96,10 @@ struct json *data_freshness(const struct source_spec *s, const struct data_versi
 
 /* What children read:
  * {"name","kind","files":[{"path":ABS,"rows"}],"columns","time","timezone","known_at",
- * "available_after_us","digest"}. as_of_us: only rows known by then (AT_US_NONE: all). See
+ * "available_after_us","digest"}. json_set(…, "as_of", json_time(…)) limits it to rows known by then; see
  * data/scan.h. */
 enum err_code data_binding(const struct data_env *env, const struct source_spec *s,
-                           const struct data_version *v, int64_t as_of_us, struct arena *a,
+                           const struct data_version *v, struct arena *a,
                            struct json **ret, struct err *err) MUST_CHECK;
 
 #endif

@@ -1,0 +1,352 @@
+/* A source's files as views of a session. The as-of time is a session variable, so that it can move without
+ * making the views again, and is folded into a constant before the files are read. */
+#include "data/scan.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/vec.h"
+
+#define SCAN_SQL_MAX (32 << 20)
+/* Reference tables have no time: they were always known. */
+#define SCAN_ALWAYS "TIMESTAMP '0001-01-01'"
+
+static void files_list(struct buf *out, const struct json *files)
+{
+    buf_ch(out, '[');
+    for (size_t i = 0; i < json_len(files); i++) {
+        if (i > 0)
+            buf_c(out, ", ");
+        table_sql_text(out, json_get_str(json_at(files, i), "path"));
+    }
+    buf_ch(out, ']');
+}
+
+/* The types found when the version was made, so that another sample of a CSV file is not typed otherwise. */
+static void csv_types(struct buf *out, const struct json *columns)
+{
+    if (json_len(columns) == 0)
+        return;
+    buf_c(out, ", types={");
+    for (size_t i = 0; i < json_len(columns); i++) {
+        if (i > 0)
+            buf_c(out, ", ");
+        table_sql_text(out, json_get_str(json_at(columns, i), "name"));
+        buf_c(out, ": ");
+        table_sql_text(out, json_get_str(json_at(columns, i), "sql_type"));
+    }
+    buf_ch(out, '}');
+}
+
+/* Parquet knows each row's place; of text files the order of reading is the order of the file. */
+static void row_ordinal(struct buf *out, const struct json *binding, bool is_parquet)
+{
+    const struct json *files = json_get(binding, "files");
+    int64_t offset = 0;
+    if (!is_parquet) {
+        buf_c(out, ", row_number() OVER () - 1 AS __row");
+        return;
+    }
+    buf_c(out, ", CAST(file_row_number AS BIGINT)");
+    if (json_len(files) > 1) {
+        buf_c(out, " + [");
+        for (size_t i = 0; i < json_len(files); i++) {
+            buf_printf(out, "%s%lld", i ? ", " : "", (long long)offset);
+            offset += json_get_int(json_at(files, i), "rows", 0);
+        }
+        buf_c(out, "]::BIGINT[][CAST(file_index AS BIGINT) + 1]");
+    }
+    buf_c(out, " AS __row");
+}
+
+enum err_code data_scan_sql(const struct json *binding, bool has_row, struct buf *out,
+                            struct err *err)
+{
+    struct str kind = json_get_str(binding, "kind");
+    const struct json *files = json_get(binding, "files");
+    bool is_parquet = str_is(kind, "parquet");
+    if (json_len(files) == 0)
+        return err_set(err, ERR_EMPTY, "source %.*s has no files",
+                       STR_ARG(json_get_str(binding, "name")));
+    buf_c(out, "SELECT *");
+    if (has_row)
+        row_ordinal(out, binding, is_parquet);
+    buf_c(out, " FROM ");
+    if (is_parquet) {
+        buf_c(out, "read_parquet(");
+        files_list(out, files);
+        buf_c(out, ", union_by_name=true, hive_partitioning=false)");
+    } else if (str_is(kind, "csv") || str_is(kind, "csv.gz")) {
+        buf_c(out, "read_csv(");
+        files_list(out, files);
+        buf_c(out, ", union_by_name=true, hive_partitioning=false, sample_size=204800");
+        if (str_is(kind, "csv.gz"))
+            buf_c(out, ", compression='gzip'");
+        csv_types(out, json_get(binding, "columns"));
+        buf_ch(out, ')');
+    } else {
+        buf_c(out, "read_json(");
+        files_list(out, files);
+        buf_c(out, ", format='newline_delimited', union_by_name=true, hive_partitioning=false)");
+    }
+    return buf_ok(out, err);
+}
+
+/* The SQL of a time column as naive UTC TIMESTAMP; false: the type is no time. */
+static bool time_sql(struct buf *out, const struct table_column *c, struct str zone)
+{
+    struct str type = str_c(c->sql_type);
+    bool is_utc = zone.n == 0 || str_is(zone, "UTC");
+    struct str name = str_c(c->name);
+    if (str_is(type, "TIMESTAMP WITH TIME ZONE")) {
+        table_sql_ident(out, name);
+        buf_c(out, " AT TIME ZONE 'UTC'");
+        return true;
+    }
+    if (c->type != VAL_TIME && c->type != VAL_STR)
+        return false;
+    buf_c(out, is_utc ? "CAST(" : "(CAST(");
+    table_sql_ident(out, name);
+    buf_c(out, " AS TIMESTAMP)");
+    if (!is_utc) {
+        buf_c(out, " AT TIME ZONE ");
+        table_sql_text(out, zone);
+        buf_c(out, ") AT TIME ZONE 'UTC'");
+    }
+    return true;
+}
+
+struct scan {
+    struct table *t;
+    const struct json *binding;
+    struct str name, time, zone;
+    struct table_column *cols;
+    size_t n_cols;
+    struct arena a;
+    struct buf raw, sql;
+};
+
+static const struct table_column *scan_column(const struct scan *s, struct str name)
+{
+    for (size_t i = 0; i < s->n_cols; i++)
+        if (str_eq(str_c(s->cols[i].name), name))
+            return &s->cols[i];
+    return NULL;
+}
+
+static enum err_code no_such_time(struct scan *s, struct err *err)
+{
+    const char **names = ARENA_NEW_N(&s->a, const char *, s->n_cols);
+    const char *near = NULL;
+    for (size_t i = 0; names && i < s->n_cols; i++)
+        names[i] = s->cols[i].name;
+    if (names)
+        near = str_nearest(s->time, names, s->n_cols);
+    return err_set(err, ERR_INVALID, "source %.*s has no column '%.*s' for `time:`%s%s%s",
+                   STR_ARG(s->name), STR_ARG(s->time), near ? "; did you mean '" : "",
+                   near ? near : "", near ? "'?" : "");
+}
+
+/* " REPLACE (… AS a, …)": the time column, and other naive times where the source has a zone. */
+static enum err_code replace_times(struct scan *s, struct err *err)
+{
+    bool is_utc = s->zone.n == 0 || str_is(s->zone, "UTC");
+    size_t n = 0;
+    if (s->time.n > 0 && !scan_column(s, s->time))
+        return no_such_time(s, err);
+    for (size_t i = 0; i < s->n_cols; i++) {
+        const struct table_column *c = &s->cols[i];
+        bool is_time = str_eq(str_c(c->name), s->time);
+        bool is_naive = str_starts(str_c(c->sql_type), STR("TIMESTAMP")) &&
+                        !str_is(str_c(c->sql_type), "TIMESTAMP WITH TIME ZONE");
+        if (!is_time && (is_utc || !is_naive))
+            continue;
+        if (is_time && is_naive && is_utc && str_is(str_c(c->sql_type), "TIMESTAMP"))
+            continue;
+        buf_c(&s->sql, n++ ? ", " : " REPLACE (");
+        if (!time_sql(&s->sql, c, s->zone))
+            return err_set(
+                err, ERR_INVALID,
+                "source %.*s: column '%s' (%s) is no time; name a timestamp or date column in "
+                "`time:`",
+                STR_ARG(s->name), c->name, c->sql_type);
+        buf_c(&s->sql, " AS ");
+        table_sql_ident(&s->sql, str_c(c->name));
+    }
+    if (n > 0)
+        buf_ch(&s->sql, ')');
+    return ERR_OK;
+}
+
+static void known_at_sql(struct scan *s)
+{
+    struct str expr = json_get_str(s->binding, "known_at");
+    int64_t after_us = json_get_int(s->binding, "available_after_us", -1);
+    buf_c(&s->sql, "CAST((");
+    if (expr.n > 0) {
+        buf_str(&s->sql, expr);
+    } else if (scan_column(s, STR("known_at"))) {
+        buf_c(&s->sql, "known_at");
+    } else if (s->time.n == 0) {
+        buf_c(&s->sql, SCAN_ALWAYS);
+    } else {
+        table_sql_ident(&s->sql, s->time);
+        if (after_us > 0)
+            buf_printf(&s->sql, " + to_microseconds(%lld)", (long long)after_us);
+    }
+    buf_c(&s->sql, "\n) AS TIMESTAMP) AS known_at");
+}
+
+/* CREATE VIEW "name" or "name__rows". */
+static enum err_code create_view(struct scan *s, bool has_row, struct err *err)
+{
+    int64_t as_of = json_get_time(s->binding, "as_of");
+    bool has_known = scan_column(s, STR("known_at")) != NULL;
+    enum err_code code;
+    buf_reset(&s->raw);
+    buf_reset(&s->sql);
+    code = data_scan_sql(s->binding, has_row, &s->raw, err);
+    if (code != ERR_OK)
+        return code;
+    buf_c(&s->sql, "CREATE VIEW ");
+    table_sql_ident(&s->sql,
+                    str_c(str_printf(&s->a, "%.*s%s", STR_ARG(s->name), has_row ? "__rows" : "")));
+    buf_c(&s->sql, " AS SELECT * FROM (SELECT *");
+    buf_c(&s->sql, has_known ? " REPLACE (" : ", ");
+    known_at_sql(s);
+    buf_c(&s->sql, has_known ? ") FROM (SELECT *" : " FROM (SELECT *");
+    code = replace_times(s, err);
+    if (code != ERR_OK)
+        return code;
+    buf_c(&s->sql, " FROM (");
+    buf_str(&s->sql, buf_view(&s->raw));
+    buf_c(&s->sql, "))) WHERE (CAST(getvariable('pawl_as_of') AS TIMESTAMP) IS NULL OR known_at <= "
+                   "CAST(getvariable('pawl_as_of') AS TIMESTAMP))");
+    if (as_of != AT_US_NONE) {
+        buf_c(&s->sql, " AND known_at <= ");
+        table_sql_time(&s->sql, as_of);
+    }
+    code = buf_ok(&s->sql, err);
+    if (code == ERR_OK)
+        code = table_exec(s->t, TABLE_SQL(s->sql.p), err);
+    return code;
+}
+
+enum err_code data_scan_bind(struct table *t, const struct json *binding, struct err *err)
+{
+    struct scan s = {.t = t, .binding = binding};
+    enum err_code code;
+    s.name = json_get_str(binding, "name");
+    s.time = json_get_str(binding, "time");
+    s.zone = json_get_str(binding, "timezone");
+    arena_init(&s.a, 64 << 20);
+    buf_init(&s.raw, SCAN_SQL_MAX);
+    buf_init(&s.sql, SCAN_SQL_MAX);
+    code = data_scan_sql(binding, false, &s.raw, err);
+    if (code == ERR_OK)
+        code = table_describe(t, buf_view(&s.raw), &s.a, &s.cols, &s.n_cols, err);
+    if (code == ERR_OK)
+        code = create_view(&s, false, err);
+    if (code == ERR_OK)
+        code = create_view(&s, true, err);
+    if (code != ERR_OK)
+        code = err_wrap(err, "source %.*s", STR_ARG(s.name));
+    buf_fini(&s.raw);
+    buf_fini(&s.sql);
+    arena_fini(&s.a);
+    return code;
+}
+
+enum err_code data_scan_bind_all(struct table *t, const struct json *bindings,
+                                 const char *const *more, size_t n_more, struct err *err)
+{
+    struct arena a = {0};
+    VEC(const char *) paths = {0};
+    enum err_code code = ERR_OK;
+    arena_init(&a, 256 << 20);
+    for (size_t i = 0; code == ERR_OK && i < json_len(bindings); i++) {
+        const struct json *files = json_get(json_at(bindings, i), "files");
+        code = data_scan_bind(t, json_at(bindings, i), err);
+        for (size_t k = 0; code == ERR_OK && k < json_len(files); k++) {
+            const char **slot = VEC_ADD(&a, &paths);
+            if (slot)
+                *slot = json_get_c(json_at(files, k), "path");
+            else
+                code = arena_err(&a, err);
+        }
+    }
+    for (size_t i = 0; code == ERR_OK && i < n_more; i++) {
+        const char **slot = VEC_ADD(&a, &paths);
+        if (slot)
+            *slot = more[i];
+        else
+            code = arena_err(&a, err);
+    }
+    if (code == ERR_OK)
+        code = table_lock(t, paths.p, paths.n, err);
+    arena_fini(&a);
+    return code;
+}
+
+enum err_code data_scan_set_as_of(struct table *t, int64_t at_us, struct err *err)
+{
+    struct buf sql = {0};
+    buf_init(&sql, 256);
+    buf_c(&sql, "SET VARIABLE pawl_as_of = ");
+    if (at_us == AT_US_NONE)
+        buf_c(&sql, "NULL");
+    else
+        table_sql_time(&sql, at_us);
+    enum err_code code = buf_ok(&sql, err);
+    if (code == ERR_OK)
+        code = table_exec(t, TABLE_SQL(sql.p), err);
+    buf_fini(&sql);
+    return code;
+}
+
+enum err_code data_kind_of_file(const char *path, const char **ret, struct err *err)
+{
+    unsigned char head[4096];
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return err_set(err, ERR_NOT_FOUND, "cannot open %s", path);
+    ssize_t n = read(fd, head, sizeof head);
+    fd_close(&fd);
+    if (n < 0)
+        return err_set(err, ERR_IO, "cannot read %s", path);
+    if (n >= 4 && memcmp(head, "PAR1", 4) == 0) {
+        *ret = "parquet";
+        return ERR_OK;
+    }
+    if (n >= 2 && head[0] == 0x1f && head[1] == 0x8b) {
+        *ret = "csv.gz";
+        return ERR_OK;
+    }
+    ssize_t i = n >= 3 && memcmp(head, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+    while (i < n && (head[i] == ' ' || head[i] == '\n' || head[i] == '\r' || head[i] == '\t'))
+        i++;
+    *ret = i < n && head[i] == '{' ? "jsonl" : "csv";
+    return ERR_OK;
+}
+
+enum err_code data_binding_of_file(const char *path, struct str name, struct str time,
+                                   struct arena *a, struct json **ret, struct err *err)
+{
+    const char *kind = NULL;
+    enum err_code code = data_kind_of_file(path, &kind, err);
+    if (code != ERR_OK)
+        return code;
+    struct json *b = json_obj(a), *files = json_arr(a), *file = json_obj(a);
+    json_set(a, file, "path", json_cstr(a, path));
+    json_add(a, files, file);
+    json_set(a, b, "name", json_str(a, name));
+    json_set(a, b, "kind", json_cstr(a, kind));
+    json_set(a, b, "files", files);
+    if (time.n > 0)
+        json_set(a, b, "time", json_str(a, time));
+    *ret = b;
+    return ERR_OK;
+}
