@@ -199,7 +199,7 @@ static void test_errors(void **state)
     check_error("1abc", "followed by a letter");
     check_error("i # 2", "column 3: '#' has no meaning here");
     check_error("\xff", "UTF-8");
-    check_error("case end", "expected when");
+    check_error("case i end", "expected when");
 }
 
 static void test_limits(void **state)
