@@ -128,8 +128,8 @@ struct run_input {
 struct run {
     struct run_info info;
     struct metric_point *metrics; /* latest of each key, by key */
-    struct param *params;   /* by key */
-    struct tag *tags;       /* by key */
+    struct param *params;         /* by key */
+    struct tag *tags;             /* by key */
     struct run_input *inputs;
     size_t n_metrics, n_params, n_tags, n_inputs;
 };
@@ -183,8 +183,8 @@ enum err_code run_restore(struct track *t, const char *id,
 /* One key's points ordered by (time, step, value), from the offset-th on, at most limit (0: all).
  * */
 enum err_code metric_history(struct track *t, const char *id, const char *key, int64_t offset,
-                             int64_t limit, struct arena *a, struct metric_point **ret, size_t *ret_n,
-                             struct err *err) MUST_CHECK;
+                             int64_t limit, struct arena *a, struct metric_point **ret,
+                             size_t *ret_n, struct err *err) MUST_CHECK;
 
 /* The directory of a run's artifacts below the home, made when make is true. ERR_UNSUPPORTED for an
  * experiment whose artifacts lie elsewhere. */
