@@ -37,7 +37,8 @@ static void judge_one(const struct window *w, const struct monitor_spec *spec, d
                                 .effect_floor = spec->effect_floor,
                                 .n_min = (uint64_t)spec->min_rows,
                                 .season = DRIFT_SEASON_NONE,
-                                .window_from_us = w->start_us};
+                                .window_from_us = w->start_us,
+                                .window_us = w->end_us - w->start_us};
 
     drift_judge(j->ref, j->cells, &opt, &j->result);
 }
