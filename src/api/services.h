@@ -16,26 +16,30 @@ struct services {
     const char *instance;      /* id of this process, for what it leaves behind */
     const struct clock *clock; /* wall time */
     bool is_replay;            /* event clocks follow replayed events */
-    bool is_server;    /* `pawl server` or `pawl up`; false: one command in its own process */
-    const char *url;   /* "http://127.0.0.1:5000" when listening, else NULL */
-    const char *token; /* the home's token; NULL without a home */
-    atomic_bool *is_stopping;     /* set once, at shutdown */
-    struct access *access;        /* access/access.h */
-    struct blob_store *blobs;     /* blob/blob.h */
-    struct journal *journal;      /* audit/journal.h */
-    struct worker_pool *pool;     /* job/worker.h */
-    struct online *online;        /* features/online.h */
-    struct feedback_log *log;     /* feedback/log.h */
-    struct label_log *labels;     /* feedback/label.h */
-    struct serve *serve;          /* serve/serve.h */
-    struct db *db;                /* db/db.h; NULL while the database cannot be reached */
-    struct audit_chain *audit;    /* audit/chain.h */
-    struct track *track;          /* track/track.h */
-    struct registry *registry;    /* registry/registry.h */
-    struct alert_sender *sender;  /* alert/sender.h */
-    struct monitor *monitor;      /* monitor/monitor.h */
-    struct release_host *release; /* release/release.h */
-    struct loop *loop;            /* loop/loop.h: the scheduler; NULL in a plain command */
+    bool is_server;  /* `pawl server` or `pawl up`; false: one command in its own process */
+    const char *url; /* "http://127.0.0.1:5000" when listening, else NULL */
+    atomic_bool *is_stopping; /* set once, at shutdown */
+
+    struct access *access;                /* access/access.h: the home's token */
+    struct blob_store *blobs;             /* blob/blob.h */
+    struct journal *journal;              /* audit/journal.h */
+    struct worker_pool *pool;             /* job/worker.h */
+    struct online *online;                /* features/online.h */
+    struct feedback_log *log;             /* feedback/log.h */
+    struct label_log *labels;             /* feedback/label.h */
+    struct serve *serve;                  /* serve/serve.h */
+    struct http_server *server;           /* http/server.h */
+    struct monitor *monitor;              /* monitor/monitor.h */
+    struct release_host *release;         /* release/control.h */
+    const struct pipeline_host *pipeline; /* pipeline/run.h; its db is NULL until there is one */
+
+    /* Appear together when the database has been reached: read each once. */
+    struct db *_Atomic db;               /* db/db.h */
+    struct audit_chain *_Atomic audit;   /* audit/chain.h */
+    struct track *_Atomic track;         /* track/track.h */
+    struct registry *_Atomic registry;   /* registry/registry.h */
+    struct alert_sender *_Atomic sender; /* alert/sender.h */
+    struct loop *_Atomic loop;           /* loop/loop.h: the scheduler; NULL in a plain command */
 };
 
 /* ERR_OK, or ERR_UNAVAILABLE: "the database is not there yet: try again". */

@@ -1,0 +1,238 @@
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "access/access.h"
+#include "app/home.h"
+#include "app/server.h"
+#include "app/settings.h"
+#include "app/wire.h"
+#include "app/worker_ops.h"
+#include "base/check.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "cli/cli.h"
+
+#define COMMAND_ARENA   (16U << 20)
+#define COMMAND_WAIT_MS 10000 /* for another command on the same home */
+#define PROJECT_FILE    "pawl.yaml"
+
+/* ---- places ---- */
+static char *working_folder(struct arena *a, struct err *err)
+{
+    char cwd[PATH_BYTES];
+    if (!getcwd(cwd, sizeof cwd)) {
+        err_errno(err, errno, "find the working folder");
+        return NULL;
+    }
+    char *kept = str_dup(a, str_c(cwd));
+    if (!kept)
+        arena_err(a, err);
+    return kept;
+}
+
+static char *absolute_of(const char *path, const char *cwd, struct arena *a)
+{
+    char *real = realpath(path, NULL);
+    char *kept = real             ? str_dup(a, str_c(real))
+                 : path[0] == '/' ? str_dup(a, str_c(path))
+                                  : path_join(a, cwd, path);
+    free(real);
+    return kept;
+}
+
+/* The home that was named, or the one found upward, or (when it may) a new one beside pawl.yaml. */
+static enum err_code find_home(const struct cli_globals *g, const char *cwd, bool may_make,
+                               struct arena *a, struct cli_target *ret, struct err *err)
+{
+    char *above = g->home ? NULL : home_find_up(cwd, HOME_FOLDER "/FORMAT", a);
+    ret->root = home_find_up(cwd, PROJECT_FILE, a);
+    if (g->home)
+        ret->home = absolute_of(g->home, cwd, a);
+    else if (above)
+        ret->home = path_join(a, above, HOME_FOLDER);
+    else if (may_make && ret->root)
+        ret->home = path_join(a, ret->root, HOME_FOLDER);
+    if (ret->home && may_make && !home_is(ret->home) && (g->home || ret->root))
+        return home_make(ret->home, false, err);
+    return ERR_OK;
+}
+
+static enum err_code find_server(struct cli_target *ret, struct arena *a, struct err *err)
+{
+    bool is_owned = false;
+    char *url = NULL, token[ACCESS_TOKEN_BYTES];
+    enum err_code code = home_peek(ret->home, a, &is_owned, &url, err);
+    if (code != ERR_OK || !url)
+        return code;
+    code = access_token_read(ret->home, token, err);
+    if (code != ERR_OK)
+        return code;
+    ret->url = url;
+    ret->token = str_dup(a, str_c(token));
+    return ret->token ? ERR_OK : arena_err(a, err);
+}
+
+static enum err_code locate(const struct cli_globals *g, bool may_make, struct arena *a,
+                            struct cli_target *ret, struct err *err)
+{
+    char *cwd = working_folder(a, err);
+    if (!cwd)
+        return err->code;
+    if (g->server) {
+        struct str url = str_c(g->server);
+        while (str_ends(url, STR("/")))
+            url.n--;
+        ret->url = str_dup(a, url);
+        ret->root = home_find_up(cwd, PROJECT_FILE, a);
+        return ret->url ? ERR_OK : arena_err(a, err);
+    }
+    enum err_code code = find_home(g, cwd, may_make, a, ret, err);
+    if (code == ERR_OK && ret->home && home_is(ret->home))
+        code = find_server(ret, a, err);
+    return code;
+}
+
+/* ---- one operation in this process ---- */
+struct command {
+    struct arena arena;
+    struct settings settings;
+    struct wiring *wiring;
+};
+
+static struct command command;
+
+static enum err_code open_here(const struct cli_target *t, struct services **ret, struct err *err)
+{
+    arena_init(&command.arena, COMMAND_ARENA);
+    const char *conf = t->home ? path_join(&command.arena, t->home, "pawl.conf") : NULL;
+    struct wire_options opt = {.role = WIRE_COMMAND,
+                               .home = t->home,
+                               .root = t->root,
+                               .settings = &command.settings,
+                               .lock_wait_ms = COMMAND_WAIT_MS};
+    enum err_code code = settings_read(&command.settings, conf, 0, NULL, &command.arena, err);
+    if (code == ERR_OK)
+        code = wire_open(&opt, &command.wiring, err);
+    if (code == ERR_OK)
+        *ret = wire_services(command.wiring);
+    return code;
+}
+
+static void close_here(struct services *sv)
+{
+    wire_close(command.wiring);
+    command.wiring = NULL;
+    arena_fini(&command.arena);
+}
+
+/* ---- commands that are no operations ---- */
+static int fail(const struct err *err)
+{
+    fprintf(stderr, "pawl: %s\n", err->msg);
+    return err_exit_status(err->code);
+}
+
+static void set_log(const struct settings *s)
+{
+    static const char *const LEVELS[LOG_LEVEL_N] = {"debug", "info", "warn", "error"};
+    for (int i = 0; i < LOG_LEVEL_N; i++)
+        if (s->value[SET_LOG] && strcmp(s->value[SET_LOG], LEVELS[i]) == 0)
+            log_set_level((enum log_level)i);
+    log_set_text(isatty(STDERR_FILENO));
+}
+
+/* Global flags out of a built-in command's arguments; the others move to the front, *n of them. */
+static enum err_code take_globals(struct cli_globals *g, int *n, char **args, struct err *err)
+{
+    int kept = 0;
+    for (int i = 0; i < *n;) {
+        bool is_taken = false;
+        enum err_code code = cli_take_global(g, *n, args, &i, &is_taken, err);
+        if (code != ERR_OK)
+            return code;
+        if (!is_taken)
+            args[kept++] = args[i++];
+    }
+    *n = kept;
+    return ERR_OK;
+}
+
+static int serve_command(const struct cli_globals *given, int n, char **args, bool is_up)
+{
+    struct cli_globals g = *given;
+    struct arena a;
+    struct settings settings;
+    struct cli_target t = {0};
+    struct err err = ERR_INIT;
+    int status = 0;
+    arena_init(&a, COMMAND_ARENA);
+    enum err_code code = take_globals(&g, &n, args, &err);
+    if (code == ERR_OK)
+        code = cli_enter(&g, &err);
+    char *cwd = code == ERR_OK ? working_folder(&a, &err) : NULL;
+    if (code == ERR_OK)
+        code = cwd ? find_home(&g, cwd, true, &a, &t, &err) : err.code;
+    if (code == ERR_OK && !t.home)
+        code = err_set(
+            &err, ERR_NOT_FOUND,
+            "there is no home here or above: name one with --home, or make one with `pawl init`");
+    if (code == ERR_OK)
+        code = settings_read(&settings, path_join(&a, t.home, "pawl.conf"), n, args, &a, &err);
+    if (code == ERR_OK) {
+        struct server_options opt = {
+            .home = t.home, .root = is_up ? t.root : NULL, .settings = &settings};
+        set_log(&settings);
+        status = server_run(&opt);
+    } else {
+        status = fail(&err);
+    }
+    arena_fini(&a);
+    return status;
+}
+
+static int run_server(const struct cli_globals *g, int n, char **args)
+{
+    return serve_command(g, n, args, false);
+}
+
+static int run_up(const struct cli_globals *g, int n, char **args)
+{
+    return serve_command(g, n, args, true);
+}
+
+static int run_worker(const struct cli_globals *g, int n, char **args)
+{
+    struct err err = ERR_INIT;
+    int64_t fd = -1;
+    if (n != 2 || strcmp(args[0], "--fd") != 0 || parse_i64(str_c(args[1]), &fd, &err) != ERR_OK) {
+        err_set(&err, ERR_USAGE,
+                "pawl worker is started by the program itself: pawl worker --fd N");
+        return fail(&err);
+    }
+    return worker_ops_main((int)fd);
+}
+
+static const struct cli_builtin BUILTINS[] = {
+    {"server", "pawl server [--home DIR] [--port N] [--serve-port N] [--host ADDR]",
+     "Serves a home: HTTP API, predictions, scheduler of the projects pushed to it.",
+     "Prints \"ready http://…\" when it answers. Settings stand in HOME/pawl.conf, PAWL_… "
+     "variables and flags;\n"
+     "see docs/reference/settings.md.\n",
+     run_server},
+    {"up", "pawl up [--port N] …", "Serves the home of this folder and schedules its project.",
+     NULL, run_up},
+    {"worker", "pawl worker --fd N", NULL, NULL, run_worker},
+};
+
+int main(int argc, char **argv)
+{
+    const struct cli_host host = {.version = PAWL_VERSION,
+                                  .builtins = BUILTINS,
+                                  .n_builtins = ARRAY_LEN(BUILTINS),
+                                  .locate = locate,
+                                  .open = open_here,
+                                  .close = close_here};
+    return cli_main(&host, argc, argv);
+}
