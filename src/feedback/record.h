@@ -45,7 +45,8 @@ struct prediction_record {
     struct str endpoint;
     int64_t event_us; /* AT_US_NONE: the request had no time */
     int64_t wall_us;
-    int64_t release; /* r<release> */
+    int64_t release;     /* r<release> */
+    uint64_t generation; /* of the endpoint's state that assigned it: leads to the rollout's step */
     enum record_role role;
     enum record_status status;
     uint16_t bucket;     /* 0..9999, BUCKET_FALLBACK */
@@ -57,7 +58,7 @@ struct prediction_record {
     uint32_t n_scores;
     uint8_t *lookups; /* n_lookups of enum record_lookup */
     uint32_t n_lookups;
-    struct value *values; /* request values, n_values, by the schema's request fields */
+    struct value *values; /* n_values: the schema's request fields, then its looked-up columns */
     uint32_t n_values;
     float *row_values; /* the model's row, n_row, by the schema's inputs */
     uint32_t n_row;

@@ -14,16 +14,23 @@ struct record_field {
     enum value_type type;
 };
 
+/* A view that was looked up; its columns stand among the fields. */
+struct record_view {
+    const char *name, *version;
+    uint32_t first, n; /* columns: fields[first .. first + n - 1] */
+};
+
 struct record_schema {
     int64_t release;
     const char *endpoint;
-    const char *release_digest; /* hex */
-    const struct record_field *request;
-    size_t n_request;
+    const char *release_digest; /* hex; may be NULL */
+    const struct record_field
+        *fields; /* n_request request fields, then looked-up columns, "view.column" */
+    size_t n_fields, n_request;
+    const struct record_view *views; /* one per look-up, in the order of a record's lookups */
+    size_t n_views;
     const char *const *inputs; /* of the model's row */
     size_t n_inputs;
-    const char *const *lookups; /* "view" of each look-up */
-    size_t n_lookups;
     const char *const *outputs; /* names of the scores: classes, or one */
     size_t n_outputs;
 };
