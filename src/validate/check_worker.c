@@ -202,11 +202,24 @@ static enum err_code fetch(struct run *r, struct buf *sql, size_t max_rows,
     return code;
 }
 
-/* "row 41 (7985), …" into the message, and [{row, values}] beside it. */
-static void show_rows(const struct run *r, const struct json *rule,
-                      const struct table_values *found, struct json *v, struct buf *text)
+#define COLUMNS_SHOWN 8
+
+/* The columns whose values tell why a row fails: the rule's own, else the first of the source. */
+static const struct json *shown_columns(const struct run *r, const struct json *rule)
 {
     const struct json *columns = json_get(rule, "columns");
+    if (json_len(columns) > 0)
+        return columns;
+    struct json *first = json_arr(r->a);
+    for (size_t i = 0; i < r->n_cols && i < COLUMNS_SHOWN; i++)
+        json_add(r->a, first, json_cstr(r->a, r->cols[i].name));
+    return first;
+}
+
+/* "row 41 (7985), ..." into the message, and [{row, values}] beside it. */
+static void show_rows(const struct run *r, const struct json *columns,
+                      const struct table_values *found, struct json *v, struct buf *text)
+{
     struct json *rows = json_arr(r->a);
     for (size_t i = 0; i < found->n_rows; i++) {
         const struct value *cells = &found->p[i * found->n_cols];
@@ -233,14 +246,6 @@ static void show_rows(const struct run *r, const struct json *rule,
     json_set(r->a, v, "rows", rows);
 }
 
-static void columns_sql(struct buf *sql, const struct json *rule)
-{
-    for (size_t k = 0; k < json_len(json_get(rule, "columns")); k++) {
-        buf_c(sql, ", ");
-        ident(sql, rule, k);
-    }
-}
-
 /* The failing share against what is tolerated, with the first rows; `failing_sql` selects from source_rows. */
 static enum err_code judge_share(struct run *r, const struct json *rule, int64_t n_failing,
                                  const char *failing_sql, struct err *err)
@@ -249,7 +254,7 @@ static enum err_code judge_share(struct run *r, const struct json *rule, int64_t
     const double tolerate = json_get_f64(params, "tolerate", 0);
     const int64_t max_count = json_get_int(params, "max_count", -1);
     const double share = r->n_rows > 0 ? (double)n_failing / (double)r->n_rows : 0;
-    const bool is_good = max_count >= 0 ? n_failing <= max_count : share <= tolerate;
+    const bool is_good = max_count >= 0 ? n_failing <= max_count : share <= tolerate + 1e-12;
     struct json *v = result_begin(r, rule);
     struct buf text, sql;
     enum err_code code = ERR_OK;
@@ -270,13 +275,17 @@ static enum err_code judge_share(struct run *r, const struct json *rule, int64_t
         buf_printf(&text, ", %.4g %% accepted", 100 * tolerate);
     if (!is_good) {
         struct table_values found = {0};
+        const struct json *shown = shown_columns(r, rule);
         buf_c(&sql, "SELECT __row");
-        columns_sql(&sql, rule);
+        for (size_t k = 0; k < json_len(shown); k++) {
+            buf_c(&sql, ", ");
+            table_sql_ident(&sql, json_at(shown, k)->u.s);
+        }
         buf_printf(&sql, " FROM %s WHERE %s ORDER BY __row LIMIT %d", r->source_rows, failing_sql,
                    VALIDATE_ROWS_SHOWN);
         code = fetch(r, &sql, VALIDATE_ROWS_SHOWN, &found, err);
         if (code == ERR_OK)
-            show_rows(r, rule, &found, v, &text);
+            show_rows(r, shown, &found, v, &text);
     }
     json_set(r->a, v, "message", json_str(r->a, buf_view(&text)));
     json_add(r->a, r->out, v);
