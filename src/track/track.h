@@ -34,6 +34,10 @@ struct tag {
     const char *key, *value;
 };
 
+/* The key and value pairs of an open query with two columns; closes it. */
+enum err_code tags_load(struct db_rows *rows, struct arena *a, struct tag **ret, size_t *ret_n,
+                        struct err *err) MUST_CHECK;
+
 enum life_view { LIFE_ACTIVE, LIFE_DELETED, LIFE_ALL, LIFE_VIEW_N };
 
 /* ---- experiments ---- */

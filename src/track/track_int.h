@@ -42,9 +42,6 @@ enum err_code run_info_load(const struct db_rows *row, struct arena *a, struct r
                             struct err *err) MUST_CHECK;
 enum err_code run_parts_load(struct db_tx *tx, struct arena *a, struct run_row *r,
                              struct err *err) MUST_CHECK;
-/* Key and value pairs from a two-column query that is open. */
-enum err_code pairs_load(struct db_rows *rows, struct arena *a, struct tag **ret, size_t *ret_n,
-                         struct err *err) MUST_CHECK;
 
 /* ---- track_log.c: inside a transaction ---- */
 struct run_head {

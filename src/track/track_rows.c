@@ -32,8 +32,8 @@ double metric_unpack(double value, int64_t kind)
     return value;
 }
 
-enum err_code pairs_load(struct db_rows *rows, struct arena *a, struct tag **ret, size_t *ret_n,
-                         struct err *err)
+enum err_code tags_load(struct db_rows *rows, struct arena *a, struct tag **ret, size_t *ret_n,
+                        struct err *err)
 {
     VEC(struct tag) v = {0};
     bool is_full = false;
@@ -70,7 +70,7 @@ enum err_code experiment_tags_load(struct db_tx *tx, struct arena *a, struct exp
     enum err_code code = db_query(
         tx, &rows, err,
         "SELECT key, value FROM experiment_tags WHERE experiment_id = ? ORDER BY key", "i", e->id);
-    return code == ERR_OK ? pairs_load(rows, a, &e->tags, &e->n_tags, err) : code;
+    return code == ERR_OK ? tags_load(rows, a, &e->tags, &e->n_tags, err) : code;
 }
 
 /* The home's own layout is what MLflow's client reaches through the server. */
@@ -145,7 +145,7 @@ static enum err_code input_tags_load(struct db_tx *tx, struct arena *a, int64_t 
         "SELECT key, value FROM input_tags WHERE run_no = ? AND dataset_id = ? ORDER BY key", "ii",
         run_no, dataset_id);
     if (code == ERR_OK)
-        code = pairs_load(rows, a, &tags, &in->n_tags, err);
+        code = tags_load(rows, a, &tags, &in->n_tags, err);
     if (code != ERR_OK)
         return code;
     in->tags = tags;
@@ -204,7 +204,7 @@ enum err_code run_parts_load(struct db_tx *tx, struct arena *a, struct run_row *
         code = db_query(tx, &rows, err,
                         "SELECT key, value FROM params WHERE run_no = ? ORDER BY key", "i", r->no);
     if (code == ERR_OK)
-        code = pairs_load(rows, a, &params, &r->run.n_params, err);
+        code = tags_load(rows, a, &params, &r->run.n_params, err);
     if (code == ERR_OK && r->run.n_params > 0) {
         r->run.params = ARENA_NEW_N(a, struct param, r->run.n_params);
         if (!r->run.params)
@@ -216,6 +216,6 @@ enum err_code run_parts_load(struct db_tx *tx, struct arena *a, struct run_row *
         code = db_query(tx, &rows, err, "SELECT key, value FROM tags WHERE run_no = ? ORDER BY key",
                         "i", r->no);
     if (code == ERR_OK)
-        code = pairs_load(rows, a, &r->run.tags, &r->run.n_tags, err);
+        code = tags_load(rows, a, &r->run.tags, &r->run.n_tags, err);
     return code == ERR_OK ? inputs_load(tx, a, r, err) : code;
 }
