@@ -67,9 +67,9 @@ enum err_code home_make(const char *path, bool is_replay, struct err *err)
     enum err_code code = dir_make(path, 0700, err);
     if (code == ERR_OK && home_is(path)) {
         code = home_open(path, &a, &there, err);
-        if (code == ERR_OK && there.is_replay != is_replay)
-            code = err_set(err, ERR_EXISTS, "%s is there already and was made %s --replay", path,
-                           there.is_replay ? "with" : "without");
+        if (code == ERR_OK && is_replay && !there.is_replay)
+            code =
+                err_set(err, ERR_EXISTS, "%s is there already and was made without --replay", path);
         goto done;
     }
     for (size_t i = 0; i < ARRAY_LEN(FOLDERS) && code == ERR_OK; i++) {

@@ -23,7 +23,7 @@ struct home {
 
 /* The nearest folder at or above dir that has `name` in it; NULL: none. */
 char *home_find_up(const char *dir, const char *name, struct arena *a);
-/* Makes the folders and FORMAT. A home that is there is left as it is (ERR_EXISTS when it is of the other kind). */
+/* Makes the folders and FORMAT. A home that is there is left as it is (ERR_EXISTS when a replay home is asked for and it is none). */
 enum err_code home_make(const char *path, bool is_replay, struct err *err) MUST_CHECK;
 bool home_is(const char *path); /* is a home there? */
 /* Reads FORMAT; does not lock. */

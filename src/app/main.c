@@ -159,27 +159,26 @@ static enum err_code take_globals(struct cli_globals *g, int *n, char **args, st
     return ERR_OK;
 }
 
-static int serve_command(const struct cli_globals *given, int n, char **args, bool is_up)
+static int serve_command(struct cli_globals *g, int *n, char **args, bool is_up)
 {
-    struct cli_globals g = *given;
     struct arena a;
     struct settings settings;
     struct cli_target t = {0};
     struct err err = ERR_INIT;
     int status = 0;
     arena_init(&a, COMMAND_ARENA);
-    enum err_code code = take_globals(&g, &n, args, &err);
+    enum err_code code = take_globals(g, n, args, &err);
     if (code == ERR_OK)
-        code = cli_enter(&g, &err);
+        code = cli_enter(g, &err);
     char *cwd = code == ERR_OK ? working_folder(&a, &err) : NULL;
     if (code == ERR_OK)
-        code = cwd ? find_home(&g, cwd, true, &a, &t, &err) : err.code;
+        code = cwd ? find_home(g, cwd, true, &a, &t, &err) : err.code;
     if (code == ERR_OK && !t.home)
         code = err_set(
             &err, ERR_NOT_FOUND,
             "there is no home here or above: name one with --home, or make one with `pawl init`");
     if (code == ERR_OK)
-        code = settings_read(&settings, path_join(&a, t.home, "pawl.conf"), n, args, &a, &err);
+        code = settings_read(&settings, path_join(&a, t.home, "pawl.conf"), *n, args, &a, &err);
     if (code == ERR_OK) {
         struct server_options opt = {
             .home = t.home, .root = is_up ? t.root : NULL, .settings = &settings};
@@ -192,21 +191,21 @@ static int serve_command(const struct cli_globals *given, int n, char **args, bo
     return status;
 }
 
-static int run_server(const struct cli_globals *g, int n, char **args)
+static int run_server(struct cli_globals *g, int *n, char **args)
 {
     return serve_command(g, n, args, false);
 }
 
-static int run_up(const struct cli_globals *g, int n, char **args)
+static int run_up(struct cli_globals *g, int *n, char **args)
 {
     return serve_command(g, n, args, true);
 }
 
-static int run_worker(const struct cli_globals *g, int n, char **args)
+static int run_worker(struct cli_globals *g, int *n, char **args)
 {
     struct err err = ERR_INIT;
     int64_t fd = -1;
-    if (n != 2 || strcmp(args[0], "--fd") != 0 || parse_i64(str_c(args[1]), &fd, &err) != ERR_OK) {
+    if (*n != 2 || strcmp(args[0], "--fd") != 0 || parse_i64(str_c(args[1]), &fd, &err) != ERR_OK) {
         err_set(&err, ERR_USAGE,
                 "pawl worker is started by the program itself: pawl worker --fd N");
         return fail(&err);
@@ -214,7 +213,92 @@ static int run_worker(const struct cli_globals *g, int n, char **args)
     return worker_ops_main((int)fd);
 }
 
+/* Takes the flag out of the arguments; true when it was there. */
+static bool take_flag(int *n, char **args, const char *flag)
+{
+    int kept = 0;
+    for (int i = 0; i < *n; i++)
+        if (strcmp(args[i], flag) != 0)
+            args[kept++] = args[i];
+    bool is_there = kept != *n;
+    *n = kept;
+    return is_there;
+}
+
+static void print_home(const char *path, bool is_replay, struct arena *a)
+{
+    struct buf text;
+    buf_init(&text, 1 << 16);
+    struct json *doc = json_set(a, json_obj(a), "home", json_cstr(a, path));
+    json_set(a, doc, "is_replay", json_bool(a, is_replay));
+    if (op_answer(ERR_OK, doc, NULL, &text, NULL) == ERR_OK)
+        fwrite(text.p, 1, text.n, stdout);
+    buf_fini(&text);
+}
+
+/* Makes the home; with a FILE the operation of the same name then proposes pawl.yaml. */
+static int run_init(struct cli_globals *g, int *n, char **args)
+{
+    struct arena a;
+    struct err err = ERR_INIT;
+    bool is_replay = take_flag(n, args, "--replay"), has_more = *n > 0;
+    arena_init(&a, COMMAND_ARENA);
+    enum err_code code = cli_enter(g, &err);
+    char *cwd = code == ERR_OK ? working_folder(&a, &err) : NULL;
+    const char *path = cwd ? absolute_of(g->home ? g->home : HOME_FOLDER, cwd, &a) : NULL;
+    if (code == ERR_OK)
+        code = path ? home_make(path, is_replay, &err) : arena_err(&a, &err);
+    if (code == ERR_OK && !has_more) {
+        if (g->is_json)
+            print_home(path, is_replay, &a);
+        else if (!g->is_quiet)
+            printf("home %s%s\n", path, is_replay ? " (event clocks follow replayed events)" : "");
+    }
+    arena_fini(&a);
+    return code != ERR_OK ? fail(&err) : has_more ? CLI_GO_ON : 0;
+}
+
+/* Brings the metadata store to this program's version, after a backup. */
+static int run_migrate(struct cli_globals *g, int *n, char **args)
+{
+    struct cli_target t = {0};
+    struct arena a;
+    struct settings settings;
+    struct err err = ERR_INIT;
+    struct wiring *w = NULL;
+    arena_init(&a, COMMAND_ARENA);
+    enum err_code code = take_globals(g, n, args, &err);
+    if (code == ERR_OK && *n > 0)
+        code = err_set(&err, ERR_USAGE, "`pawl migrate` takes no \"%s\"", args[0]);
+    if (code == ERR_OK)
+        code = locate(g, false, &a, &t, &err);
+    if (code == ERR_OK && (!t.home || t.url))
+        code = t.url ? err_set(&err, ERR_BUSY, "%s runs on this home and has migrated it", t.url)
+                     : err_set(&err, ERR_NOT_FOUND, "there is no home here or above");
+    if (code == ERR_OK)
+        code = settings_read(&settings, path_join(&a, t.home, "pawl.conf"), 0, NULL, &a, &err);
+    if (code == ERR_OK) {
+        struct wire_options opt = {.role = WIRE_COMMAND,
+                                   .home = t.home,
+                                   .settings = &settings,
+                                   .may_migrate = true,
+                                   .lock_wait_ms = COMMAND_WAIT_MS};
+        code = wire_open(&opt, &w, &err);
+    }
+    if (code == ERR_OK && !g->is_quiet)
+        printf("the metadata of %s have the version of this program\n", t.home);
+    wire_close(w);
+    arena_fini(&a);
+    return code == ERR_OK ? 0 : fail(&err);
+}
+
 static const struct cli_builtin BUILTINS[] = {
+    {"init", "pawl init [FILE] [--replay] [--home DIR] …",
+     "Makes a home here; with a table, looks at it and proposes pawl.yaml.",
+     "--replay: the event clocks of its endpoints follow replayed events (pawl replay).\n",
+     run_init},
+    {"migrate", "pawl migrate",
+     "Brings the metadata store to this program's version, after a backup.", NULL, run_migrate},
     {"server", "pawl server [--home DIR] [--port N] [--serve-port N] [--host ADDR]",
      "Serves a home: HTTP API, predictions, scheduler of the projects pushed to it.",
      "Prints \"ready http://…\" when it answers. Settings stand in HOME/pawl.conf, PAWL_… "

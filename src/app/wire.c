@@ -234,7 +234,9 @@ static enum err_code open_db(struct wiring *w, struct err *err)
     struct db_options opt = {.url = url,
                              .n_readers = w->opt.role == WIRE_SERVER ? 4 : 1,
                              .busy_ms = 5000,
-                             .may_migrate = w->opt.role == WIRE_SERVER || !file_exists(file),
+                             .may_migrate =
+                                 w->opt.may_migrate || w->opt.role == WIRE_SERVER ||
+                                 (!w->opt.settings->value[SET_DATABASE] && !file_exists(file)),
                              .backup_dir = in_home(w, "backup")};
     enum err_code code = db_open(&opt, &db, err);
     if (code != ERR_OK)

@@ -20,6 +20,7 @@ struct wire_options {
     const char *home; /* absolute; NULL: a command without a home */
     const char *root; /* the project's folder; NULL: the home's parent */
     const struct settings *settings;
+    bool may_migrate; /* a server always may */
     int64_t lock_wait_ms;
 };
 

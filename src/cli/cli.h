@@ -33,8 +33,10 @@ struct cli_builtin {
     const char *usage; /* "pawl server [--port N] …" */
     const char *summary;
     const char *help; /* more lines; may be NULL */
-    int (*run)(const struct cli_globals *g, int n_args, char **args);
+    /* The exit status, or CLI_GO_ON: the operation of the same words is to be run with the arguments left. */
+    int (*run)(struct cli_globals *g, int *n_args, char **args);
 };
+#define CLI_GO_ON (-1)
 
 /* What app/ provides. */
 struct cli_host {

@@ -183,13 +183,21 @@ static int run_words(const struct cli_host *host, struct cli_globals *g, int n_w
         return report(g, code, &err);
     }
     /* The words that the command does not take stand directly in front of the rest. */
+    int n_args = n_rest + n_words - used;
     args = rest - (n_words - used);
-    if (b && n_builtin >= n_route)
-        return b->run(g, n_rest + n_words - used, args);
+    if (b && n_builtin >= n_route) {
+        status = b->run(g, &n_args, args);
+        if (status != CLI_GO_ON)
+            return status;
+        if (!r || n_route != n_builtin)
+            return report(
+                g, err_set(&err, ERR_UNSUPPORTED, "`pawl %s` is not in this build", b->words),
+                &err);
+    }
     arena_init(&arena, CLI_ARENA_BYTES);
     struct cli_request q = {
         .host = host, .arena = &arena, .globals = *g, .route = r, .in = json_obj(&arena)};
-    status = run_route(&q, n_rest + n_words - used, args);
+    status = run_route(&q, n_args, args);
     arena_fini(&arena);
     return status;
 }

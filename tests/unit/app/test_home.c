@@ -26,7 +26,9 @@ static void a_home_is_made_once(void **state)
     struct stat st;
     ASSERT_OK(home_make(in("a/.pawl"), true, &err), &err);
     ASSERT_OK(home_make(in("a/.pawl"), true, &err), &err);
-    assert_int_equal(home_make(in("a/.pawl"), false, &err), ERR_EXISTS);
+    ASSERT_OK(home_make(in("a/.pawl"), false, &err), &err);
+    ASSERT_OK(home_make(in("b/.pawl"), false, &err), &err);
+    assert_int_equal(home_make(in("b/.pawl"), true, &err), ERR_EXISTS);
     ASSERT_OK(home_open(in("a/.pawl"), &arena, &h, &err), &err);
     assert_true(h.is_replay);
     assert_int_equal(stat(h.path, &st), 0);
