@@ -19,6 +19,9 @@ struct services {
     bool is_server;  /* `pawl server` or `pawl up`; false: one command in its own process */
     const char *url; /* "http://127.0.0.1:5000" when listening, else NULL */
     atomic_bool *is_stopping; /* set once, at shutdown */
+    /* Makes sure that `url` is there, for children that log to us: in a plain command a loopback port is opened for
+     * as long as it runs. NULL without a home. */
+    enum err_code (*listen)(struct services *sv, struct err *err);
 
     struct access *access;                /* access/access.h: the home's token */
     struct blob_store *blobs;             /* blob/blob.h */

@@ -6,6 +6,7 @@
 
 #include "access/access.h"
 #include "alert/sender.h"
+#include "app/listen.h"
 #include "audit/chain.h"
 #include "base/check.h"
 #include "base/file.h"
@@ -35,14 +36,19 @@
 #ifdef HAVE_RELEASE
 #include "release/control.h"
 #endif
+#ifdef HAVE_LOOP
+#include "loop/loop.h"
+#endif
 
 #define WIRE_ARENA_BYTES (64U << 20)
 #define WORKER_IDLE_MS   60000
+#define DRAIN_MS         10000
 
 struct wiring {
     struct arena arena; /* paths and texts of this wiring */
     struct services sv;
     struct home home;
+    struct listener *listener; /* NULL: not listening */
     struct pipeline_host pipeline;
     struct wire_options opt;
     atomic_bool is_stopping;
@@ -88,7 +94,9 @@ static void close_access(struct wiring *w)
 
 static enum err_code open_blobs(struct wiring *w, struct err *err)
 {
-    return blob_open(in_home(w, "store"), &w->sv.blobs, err);
+    enum err_code code = blob_open(in_home(w, "store"), &w->sv.blobs, err);
+    w->pipeline.blobs = w->sv.blobs;
+    return code;
 }
 
 static void close_blobs(struct wiring *w)
@@ -103,7 +111,9 @@ static enum err_code open_pool(struct wiring *w, struct err *err)
                                       .idle_ms = WORKER_IDLE_MS,
                                       .memory_bytes =
                                           settings_int(w->opt.settings, SET_JOB_MEMORY, 0)};
-    return worker_pool_open(&opt, &w->sv.pool, err);
+    enum err_code code = worker_pool_open(&opt, &w->sv.pool, err);
+    w->pipeline.pool = w->sv.pool;
+    return code;
 }
 
 static void close_pool(struct wiring *w)
@@ -165,6 +175,20 @@ static void close_labels(struct wiring *w)
     w->sv.labels = NULL;
 }
 
+/* Serving decides by itself in an emergency; the scheduler then looks soon. */
+static void tell_loop(void *arg, enum serve_event ev, const char *endpoint, uint64_t generation,
+                      const char *text)
+{
+    struct wiring *w = arg;
+    if (ev != SERVE_EV_DECIDED)
+        log_write(LOG_WARN, ev == SERVE_EV_FUSE ? "serve.fuse" : "serve.journal", "%s: %s",
+                  endpoint, text ? text : "");
+#ifdef HAVE_LOOP
+    if (w->sv.loop)
+        loop_wake(w->sv.loop);
+#endif
+}
+
 static enum err_code open_serve(struct wiring *w, struct err *err)
 {
     struct serve_options opt = {.dir = in_home(w, "serving"),
@@ -172,6 +196,7 @@ static enum err_code open_serve(struct wiring *w, struct err *err)
                                 .online = w->sv.online,
                                 .journal = w->sv.journal,
                                 .log = w->sv.log,
+                                .sink = {.tell = tell_loop, .arg = w},
                                 .is_replay = w->home.is_replay};
     return serve_open(&opt, &w->sv.serve, err);
 }
@@ -323,6 +348,36 @@ static void close_sender(struct wiring *w)
     alert_sender_close(sender);
 }
 
+#ifdef HAVE_LOOP
+static enum err_code open_loop(struct wiring *w, struct err *err)
+{
+    struct loop *loop = NULL;
+    struct loop_options opt = {.home = w->sv.home,
+                               .root = w->sv.root,
+                               .db = w->sv.db,
+                               .serve = w->sv.serve,
+                               .monitor = w->sv.monitor,
+                               .release = w->sv.release,
+                               .pipeline = &w->pipeline,
+                               .online = w->sv.online,
+                               .blobs = w->sv.blobs,
+                               .pool = w->sv.pool,
+                               .sender = w->sv.sender,
+                               .clock = *w->sv.clock,
+                               .is_replay = w->home.is_replay};
+    enum err_code code = loop_open(&opt, &loop, err);
+    w->sv.loop = loop;
+    return code;
+}
+
+static void close_loop(struct wiring *w)
+{
+    struct loop *loop = w->sv.loop;
+    w->sv.loop = NULL;
+    loop_close(loop);
+}
+#endif
+
 #ifdef HAVE_RELEASE
 /* The parts that were opened without the database hear that it is there. */
 static void close_projection(struct wiring *w)
@@ -368,6 +423,9 @@ static const struct part PARTS[] = {
 #ifdef HAVE_RELEASE
     {"projection", true, open_projection, close_projection},
 #endif
+#ifdef HAVE_LOOP
+    {"scheduler", true, open_loop, close_loop},
+#endif
 };
 
 /* Opens parts in order until the first that fails or belongs to a later stage. */
@@ -390,6 +448,13 @@ enum err_code wire_attach(struct wiring *w, struct err *err)
     return open_parts(w, true, err);
 }
 
+/* A command that runs somebody's program gives it an address to log to, for as long as the command runs. */
+static enum err_code listen_for_children(struct services *sv, struct err *err)
+{
+    struct wiring *w = (struct wiring *)((char *)sv - offsetof(struct wiring, sv));
+    return sv->url ? ERR_OK : wire_listen(w, "127.0.0.1", 0, err);
+}
+
 static enum err_code fill_services(struct wiring *w, struct err *err)
 {
     uint8_t id[16];
@@ -400,12 +465,16 @@ static enum err_code fill_services(struct wiring *w, struct err *err)
     w->sv.is_server = w->opt.role == WIRE_SERVER;
     w->sv.is_stopping = &w->is_stopping;
     w->sv.pipeline = &w->pipeline;
+    w->pipeline.clock = w->sv.clock;
+    w->pipeline.instance = w->instance;
     if (!w->opt.home)
         return ERR_OK;
+    w->sv.listen = listen_for_children;
     enum err_code code = home_open(w->opt.home, &w->arena, &w->home, err);
     if (code != ERR_OK)
         return code;
     w->sv.home = w->home.path;
+    w->pipeline.home = w->home.path;
     w->sv.is_replay = w->home.is_replay;
     char *root = str_dup(&w->arena, str_c(w->opt.root ? w->opt.root : w->home.path));
     if (!root)
@@ -430,12 +499,6 @@ enum err_code wire_open(const struct wire_options *opt, struct wiring **ret, str
         code = open_parts(w, opt->role == WIRE_COMMAND, err);
     else if (code == ERR_OK)
         code = open_pool(w, err);
-    w->pipeline = (struct pipeline_host){.home = w->sv.home,
-                                         .db = w->sv.db,
-                                         .blobs = w->sv.blobs,
-                                         .pool = w->sv.pool,
-                                         .clock = w->sv.clock,
-                                         .instance = w->sv.instance};
     if (code != ERR_OK) {
         wire_close(w);
         return code;
@@ -449,6 +512,8 @@ void wire_close(struct wiring *w)
     if (!w)
         return;
     atomic_store(&w->is_stopping, true);
+    listener_close(w->listener, DRAIN_MS);
+    w->sv.server = NULL;
     if (w->n_open == 0)
         close_pool(w); /* of a command without a home */
     while (w->n_open > 0)
@@ -467,10 +532,14 @@ struct home *wire_home(struct wiring *w)
     return &w->home;
 }
 
-void wire_set_url(struct wiring *w, const char *url)
+enum err_code wire_listen(struct wiring *w, const char *host, int port, struct err *err)
 {
-    char *kept = str_dup(&w->arena, str_c(url));
-    w->sv.url = kept;
-    w->pipeline.tracking_uri = kept;
-    w->pipeline.tracking_token = w->sv.access ? access_token(w->sv.access) : NULL;
+    enum err_code code = listener_open(&w->sv, w->opt.settings, host, port, &w->listener, err);
+    if (code != ERR_OK)
+        return code;
+    w->sv.server = listener_server(w->listener);
+    w->sv.url = listener_url(w->listener);
+    w->pipeline.tracking_uri = w->sv.url;
+    w->pipeline.tracking_token = access_token(w->sv.access);
+    return ERR_OK;
 }

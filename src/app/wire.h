@@ -33,7 +33,7 @@ enum err_code wire_attach(struct wiring *w, struct err *err) MUST_CHECK;
 void wire_close(struct wiring *w);
 struct services *wire_services(struct wiring *w);
 struct home *wire_home(struct wiring *w);
-/* Where operations and children find this server. */
-void wire_set_url(struct wiring *w, const char *url);
+/* Listens (host, port: NULL and -1 take the settings'); operations and children then know where. */
+enum err_code wire_listen(struct wiring *w, const char *host, int port, struct err *err) MUST_CHECK;
 
 #endif
