@@ -124,6 +124,8 @@ struct online_view_ref {
     const char *view, *version; /* owner: the caller, as long as the ref is used */
     uint64_t generation;        /* of the store when it was resolved; 0: never */
     uint32_t id;                /* 0: not there */
+    uint32_t n_columns;
+    uint8_t types[ONLINE_COLUMNS_MAX]; /* enum value_type of the stored columns */
 };
 
 /* A consistent view of the store until online_end; cheap (0.1 us). Must not nest, must be ended
@@ -136,7 +138,7 @@ struct online_hit {
     int64_t time_us, known_us; /* AT_US_NONE when NOT_FOUND */
 };
 /* keys    values of the view's entity keys
- * t_us    as of; ttl_us 0: unlimited; a value at t - ttl exactly is PRESENT
+ * t_us    as of; ttl_us 0 or less: unlimited; a value at t - ttl exactly is PRESENT
  * vals    room for n_vals columns, filled in the schema's order when PRESENT or OUTSIDE_MAX_AGE;
  * strings are valid until online_end; columns beyond those stored are null Errors  ERR_CORRUPT only
  * Cost    1-3 us; no allocation. */

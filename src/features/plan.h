@@ -80,7 +80,7 @@ struct plan_lookup {
     size_t n_keys;
     size_t first_slot, n_columns; /* slots first_slot .. first_slot + n_columns - 1 */
     const char *const *columns;   /* names inside the view */
-    int64_t ttl_us;               /* 0: unlimited */
+    int64_t ttl_us;               /* 0 or less: unlimited */
     enum plan_on_stale on_stale;
 };
 

@@ -18,7 +18,7 @@ struct plan_view {
     size_t n_entities;
     const struct expr_column *columns; /* feature columns: without entities, time and known_at */
     size_t n_columns;
-    int64_t ttl_us; /* 0: unlimited */
+    int64_t ttl_us; /* 0 or less: unlimited */
     enum plan_on_stale on_stale;
     const struct json *defaults; /* {column: value}; NULL: none */
 };

@@ -1,0 +1,177 @@
+/* Reading: one LMDB snapshot per request, renewed and reset; no allocation, no lock. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "features/online_int.h"
+
+struct online_reader {
+    struct online *o;
+    MDB_txn *txn;
+    uint64_t generation; /* of the views when the snapshot was taken, or a little before */
+    bool is_open;
+    struct buf key;
+};
+
+enum err_code online_reader_new(struct online *o, struct online_reader **ret, struct err *err)
+{
+    struct online_reader *r = calloc(1, sizeof *r);
+    if (!r)
+        return err_nomem(err);
+    r->o = o;
+    buf_init(&r->key, 2 * ONLINE_KEY_BYTES_MAX);
+    int rc = mdb_txn_begin(o->env, NULL, MDB_RDONLY, &r->txn);
+    if (rc != 0) {
+        online_reader_free(r);
+        if (rc == MDB_READERS_FULL)
+            return err_set(err, ERR_LIMIT, "online store: more readers than it was opened for");
+        return online_lmdb_err(rc, err, "read");
+    }
+    mdb_txn_reset(r->txn);
+    *ret = r;
+    return ERR_OK;
+}
+
+void online_reader_free(struct online_reader *r)
+{
+    if (!r)
+        return;
+    if (r->txn)
+        mdb_txn_abort(r->txn);
+    buf_fini(&r->key);
+    free(r);
+}
+
+enum err_code online_begin(struct online_reader *r, struct err *err)
+{
+    CHECK(!r->is_open);
+    r->generation = atomic_load(&r->o->generation);
+    int rc = mdb_txn_renew(r->txn);
+    if (rc != 0)
+        return online_lmdb_err(rc, err, "read");
+    r->is_open = true;
+    return ERR_OK;
+}
+
+void online_end(struct online_reader *r)
+{
+    CHECK(r->is_open);
+    mdb_txn_reset(r->txn);
+    r->is_open = false;
+}
+
+/* Looks the view version up in this snapshot and keeps what reading needs. */
+static enum err_code resolve(struct online_reader *r, struct online_view_ref *ref, struct err *err)
+{
+    char key[ONLINE_META_KEY_MAX];
+    size_t n;
+    ref->generation = r->generation;
+    ref->id = 0;
+    if (!online_meta_key(ref->view, ref->version, key, &n))
+        return ERR_OK;
+    MDB_val k = {.mv_size = n, .mv_data = key}, v;
+    int rc = mdb_get(r->txn, r->o->meta, &k, &v);
+    if (rc == MDB_NOTFOUND)
+        return ERR_OK;
+    if (rc != 0)
+        return online_lmdb_err(rc, err, "read");
+    struct view_head head;
+    if (v.mv_size < sizeof head)
+        return err_set(err, ERR_CORRUPT, "online store: the record of view '%s' is damaged",
+                       ref->view);
+    memcpy(&head, v.mv_data, sizeof head);
+    if (head.is_dropped)
+        return ERR_OK;
+    const char *p = (const char *)v.mv_data + sizeof head,
+               *end = (const char *)v.mv_data + v.mv_size;
+    if (head.n_columns > ONLINE_COLUMNS_MAX)
+        return err_set(err, ERR_CORRUPT, "online store: the record of view '%s' is damaged",
+                       ref->view);
+    for (size_t i = 0; i < head.n_columns; i++) {
+        if (end - p < 2 || end - p < 2 + (uint8_t)p[1])
+            return err_set(err, ERR_CORRUPT, "online store: the record of view '%s' is damaged",
+                           ref->view);
+        ref->types[i] = (uint8_t)p[0];
+        p += 2 + (uint8_t)p[1];
+    }
+    ref->n_columns = head.n_columns;
+    ref->id = head.id;
+    return ERR_OK;
+}
+
+/* The newest entry with time <= t and known at <= t; false: none. */
+static bool find_as_of(const struct list_view *l, int64_t t_us, struct entry_head *ret)
+{
+    for (size_t i = l->n; i-- > 0;) {
+        *ret = online_list_head(l, i);
+        if (ret->time_us <= t_us && ret->known_us <= t_us)
+            return true;
+    }
+    return false;
+}
+
+static enum err_code damaged(const struct online_view_ref *ref, struct err *err)
+{
+    return err_set(err, ERR_CORRUPT, "online store: a value of view '%s' is damaged", ref->view);
+}
+
+static enum err_code get_list(struct online_reader *r, const struct online_view_ref *ref,
+                              const struct value *keys, size_t n_keys, struct list_view *ret,
+                              struct err *err)
+{
+    uint8_t key[ONLINE_DATA_KEY];
+    ret->n = 0;
+    buf_reset(&r->key);
+    for (size_t i = 0; i < n_keys; i++) {
+        if (keys[i].type == VAL_NULL)
+            return ERR_OK;
+        value_key_bytes(&keys[i], &r->key);
+    }
+    if (buf_ok(&r->key, NULL) != ERR_OK) {
+        buf_fini(&r->key); /* a key longer than any that is stored */
+        buf_init(&r->key, 2 * ONLINE_KEY_BYTES_MAX);
+        return ERR_OK;
+    }
+    online_data_key(ref->id, buf_view(&r->key), key);
+    MDB_val k = {.mv_size = sizeof key, .mv_data = key}, v;
+    int rc = mdb_get(r->txn, r->o->data, &k, &v);
+    if (rc == MDB_NOTFOUND)
+        return ERR_OK;
+    if (rc != 0)
+        return online_lmdb_err(rc, err, "read");
+    if (!online_list_parse(str_n(v.mv_data, v.mv_size), ret))
+        return damaged(ref, err);
+    if (!str_eq(ret->key, buf_view(&r->key)))
+        ret->n = 0;
+    return ERR_OK;
+}
+
+enum err_code online_get(struct online_reader *r, struct online_view_ref *view,
+                         const struct value *keys, size_t n_keys, int64_t t_us, int64_t ttl_us,
+                         struct value *vals, size_t n_vals, struct online_hit *ret, struct err *err)
+{
+    struct list_view list;
+    struct entry_head head;
+    CHECK(r->is_open);
+    *ret = (struct online_hit){ONLINE_NOT_FOUND, AT_US_NONE, AT_US_NONE};
+    if (view->generation != r->generation) {
+        enum err_code rc = resolve(r, view, err);
+        if (rc != ERR_OK)
+            return rc;
+    }
+    if (view->id == 0)
+        return ERR_OK;
+    enum err_code rc = get_list(r, view, keys, n_keys, &list, err);
+    if (rc != ERR_OK || list.n == 0 || !find_as_of(&list, t_us, &head))
+        return rc;
+    if (head.offset > list.rows.n || head.bytes > list.rows.n - head.offset)
+        return damaged(view, err);
+    struct str row = str_n(list.rows.p + head.offset, head.bytes);
+    if (!online_row_get(row, view->types, view->n_columns, vals, n_vals))
+        return damaged(view, err);
+    bool is_old = ttl_us > 0 && (uint64_t)t_us - (uint64_t)head.time_us > (uint64_t)ttl_us;
+    *ret = (struct online_hit){is_old ? ONLINE_OUTSIDE_MAX_AGE : ONLINE_PRESENT, head.time_us,
+                               head.known_us};
+    return ERR_OK;
+}
