@@ -93,6 +93,8 @@ static struct json *operation_of(struct arena *a, const struct op_route *r)
         if (r->params[i].is_in_path || !has_body || r->is_raw_body)
             json_add(a, parameters, parameter_of(a, &r->params[i]));
     json_set(a, o, "parameters", parameters);
+    if (r->command)
+        json_set(a, o, "x-command", json_fmt(a, "pawl %s", r->command));
     if (has_body)
         json_set(a, o, "requestBody", body_of(a, r));
     if (r->permission == OP_DECIDE)
