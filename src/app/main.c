@@ -241,9 +241,12 @@ static int run_init(struct cli_globals *g, int *n, char **args)
 {
     struct arena a;
     struct err err = ERR_INIT;
-    bool is_replay = take_flag(n, args, "--replay"), has_more = *n > 0;
+    bool is_replay = take_flag(n, args, "--replay"), has_more = false;
     arena_init(&a, COMMAND_ARENA);
-    enum err_code code = cli_enter(g, &err);
+    enum err_code code = take_globals(g, n, args, &err);
+    has_more = *n > 0;
+    if (code == ERR_OK)
+        code = cli_enter(g, &err);
     char *cwd = code == ERR_OK ? working_folder(&a, &err) : NULL;
     const char *path = cwd ? absolute_of(g->home ? g->home : HOME_FOLDER, cwd, &a) : NULL;
     if (code == ERR_OK)
