@@ -26,7 +26,7 @@ struct fresh_order {
 bool fresh_is_unchanged(const struct fresh_order *o, struct arena *a, struct json **ret);
 
 struct fresh_record; /* gathers paths during a run */
-struct fresh_record *fresh_record_new(struct arena *a, int64_t now_us);
+struct fresh_record *fresh_record_new(struct arena *a);
 void fresh_record_path(struct fresh_record *r,
                        const char *path); /* file or directory; absent is a state too */
 /* Every directory a glob's answer depends on, and the files it gave. */

@@ -27,6 +27,9 @@
 
 struct blob_store;
 struct db;
+struct registry;
+struct source_spec;
+struct track;
 struct worker_pool;
 
 /* What app/ wires, borrowed. */
@@ -35,10 +38,16 @@ struct pipeline_host {
     struct db *db;
     struct blob_store *blobs;
     struct worker_pool *pool;
+    struct track *track;
+    struct registry *registry;
     const struct clock *clock; /* wall time */
     const char *instance; /* id of this process's instance: marks what an interrupted run left */
     const char *tracking_uri;   /* MLflow address for `run:` commands; NULL: none is set */
     const char *tracking_token; /* its token; NULL: none needed */
+    /* Rows of a `sql` source (data/version.h, struct data_env); NULL: such sources are refused. */
+    enum err_code (*fetch_sql)(void *arg, const struct source_spec *s, const char *out_dir,
+                               struct err *err);
+    void *fetch_arg;
 };
 
 /* A model that the candidate is compared with on the same benchmark. The caller (release/) knows
@@ -49,6 +58,7 @@ struct pipeline_peer {
     const char
         *revision; /* hex digest of the project revision it was built from; NULL: the candidate's */
     const char *label; /* for reports: "r12", "flights/3" */
+    double threshold;  /* of its release; NaN: chosen by the spec */
 };
 #define PIPELINE_PEERS_MAX 4
 
@@ -66,7 +76,9 @@ struct pipeline_order {
     enum pipeline_cache cache; /* BYPASS: computes everything anew, and stores nothing for others */
     const char
         *pins; /* JSON text {source: data version digest}: those versions, not the files; or NULL */
-    int64_t seed; /* < 0 or absent is_seed: the spec's own */
+    int64_t
+        benchmark_until_us; /* the benchmark's anchor as of an earlier run; 0, AT_US_NONE: the project's */
+    int64_t seed;           /* < 0 or absent is_seed: the spec's own */
     bool is_seed;
     const char *parent_run;     /* run that this one belongs to, as of a reproduction; or NULL */
     const char *actor, *reason; /* for the record: "local:alice", "trigger: drift of origin" */
@@ -101,6 +113,7 @@ struct pipeline_result {
     const char *model_digest;      /* decision 6 */
     const struct json *views;      /* {view name: version} that the plan looks up */
     const struct json *plan;       /* the feature plan */
+    const struct json *signature;  /* {inputs, outputs} of a request (model/signature.h) */
     double threshold;              /* NaN: none */
     const char *report;            /* hex digest of the evaluation report */
     const struct json *evaluation; /* the report itself */
@@ -129,8 +142,8 @@ enum err_code pipeline_result_load(const struct pipeline_host *host, const char 
                                    struct arena *a, struct pipeline_result *ret,
                                    struct err *err) MUST_CHECK;
 
-/* At start of the home's owner: runs that a dead instance left are marked interrupted (the next run
- * resumes them). */
+/* How many runs a dead process left: the next run of the same project resumes its own and ends the
+ * others. For the owner of the home at its start. */
 enum err_code pipeline_recover(const struct pipeline_host *host, int64_t *ret_n,
                                struct err *err) MUST_CHECK;
 

@@ -242,18 +242,22 @@ static enum err_code op_train(struct worker *w, const struct json *args, struct 
     return code;
 }
 
-/* What computes, for step keys: asked once per process and kept. */
+/* What computes, for step keys: the libraries' own words, not what a file is called. */
 static enum err_code op_versions(struct worker *w, const struct json *args, struct json **ret,
                                  struct err *err)
 {
     struct arena *a = worker_arena(w);
     const struct xgb *x = NULL;
+    struct str duckdb = STR_NONE;
     struct json *r = json_obj(a);
-    enum err_code code = xgb_open(&x, err);
+    enum err_code code = table_library_version(&duckdb, err);
+    if (code == ERR_OK && json_get_bool(args, "xgboost", false))
+        code = xgb_open(&x, err);
     if (code != ERR_OK)
         return code;
-    (void)json_set(a, r, "xgboost", json_cstr(a, xgb_version(x)));
-    (void)json_set(a, r, "xgboost_path", json_cstr(a, xgb_path(x)));
+    (void)json_set(a, r, "duckdb", json_str(a, duckdb));
+    if (x != NULL)
+        (void)json_set(a, r, "xgboost", json_cstr(a, xgb_version(x)));
     *ret = r;
     return ERR_OK;
 }
