@@ -1,22 +1,29 @@
 /* The training set (`dataset`): rows, label, the point-in-time join, splits, benchmark.
  *
  *   dataset:
- *     rows: flights                       # a source, or { sql: "SELECT …", time: column }
- *     label: delay > 15                   # SQL expression over the row; or { source, key, within
- * }: is there a row of that label_after: 13h                    #   source for the key in (time,
- * time + within]? features: [{ view: airport_hour, key: { airport: origin } }, request.*, distance,
- * origin] split: { by: time, train: 59d, validation: 7d, test: 7d }       # or { by: group, group:
- * customer_id, validation: 10%, test: 10% } benchmark: { hold_out: 10%, by: day, seed: 1, refresh:
- * 90d } sample: 20%                         # of all rows, by a hash of the row's ordinal; or {
- * train: 20%, validation: 50%, … }
+ *     rows: flights                 # a source, or { sql: "SELECT …", time: column }
+ *     label: delay > 15             # SQL expression over the row; or
+ *                                   # { source: events, key: customer_id, within: 90d }: is there a
+ *                                   # row of it for the key in (time, time + within]?
+ *     label_after: 13h
+ *     features: [{ view: airport_hour, key: { airport: origin }, as: at_origin },
+ *                request.*, distance, origin]
+ *     split: { by: time, train: 59d, validation: 7d, test: 7d }
+ *         or { by: group, group: customer_id, validation: 10%, test: 10% }
+ *     benchmark: { hold_out: 10%, by: day, seed: 1, refresh: 90d }
+ *     sample: 20%                   # of all rows, by a hash of the row's ordinal; or
+ *                                   # { train: 20%, validation: 50% }
+ *     protected: { age_band: { source: customers, key: customer_id } }   # for slices only
  *
  * The file that features.dataset writes: the columns of the rows source without those the label
- * reads, "view.column" columns, and __label DOUBLE, __time, __known_at TIMESTAMP (when the label is
- * known), __row BIGINT, __split VARCHAR, __day DATE; ordered by __row.
+ * reads, "view.column" columns ("at_origin.column" with `as`), and __label DOUBLE, __time,
+ * __known_at TIMESTAMP (when the label is known), __row BIGINT, __split VARCHAR, __day DATE;
+ * ordered by __row.
  *
  * Join: of a view's rows with equal keys, time <= row time, known_at <= row time and time >= row
  * time - ttl (both ends inclusive) the newest by (time, known_at, order in the view); none: nulls.
- * A null key or null time matches nothing. */
+ * A null key or null time matches nothing. The order in the view decides only between rows equal in
+ * key, time and known_at; then the view is sorted by all its columns, so that it decides alike. */
 #ifndef PAWL_FEATURES_DATASET_H
 #define PAWL_FEATURES_DATASET_H
 
@@ -33,6 +40,7 @@ struct dataset_feature {
     enum dataset_feature_kind kind;
     struct str view;    /* DATASET_VIEW, DATASET_ROW_VIEW */
     struct str column;  /* one column of it, or the bare column; empty: all (view.*) */
+    struct str as;      /* DATASET_VIEW: prefix of its columns; the view's name by default */
     struct str *entity; /* DATASET_VIEW: entity[i] of the view is looked up by column from[i] */
     struct str *from;
     size_t n_keys;
@@ -61,14 +69,13 @@ struct dataset_spec {
     double hold_out;                          /* benchmark; 0: none */
     int64_t benchmark_seed, refresh_us;
     double sample[DS_SPLIT_N];   /* 1: all */
-    struct str *protected_names; /* `protected`: columns joined for slices only */
-    struct json *protected_spec; /* {name: {source, key}} */
+    struct json *protected_spec; /* {name: {source, key}}: joined for slices only; NULL */
     const struct cfg_node *node;
 };
 
-void dataset_spec_decode(const struct cfg_node *section, const struct cfg_node *root,
-                         const struct sources_spec *sources, const struct features_spec *views,
-                         struct arena *a, struct dataset_spec *ret, struct cfg_problems *ps);
+void dataset_spec_decode(const struct cfg_node *section, const struct sources_spec *sources,
+                         const struct features_spec *views, struct arena *a,
+                         struct dataset_spec *ret, struct cfg_problems *ps);
 struct json *dataset_spec_json(const struct dataset_spec *d, struct arena *a);
 const char *dataset_split_name(enum dataset_split s); /* "train" … */
 
@@ -87,7 +94,7 @@ struct dataset_order {
 
 /* Builds the data set in a child.
  * ret  {"path","digest" (typed rows),"rows","bytes","splits":{"train":{"rows","from","to","label_mean"},…},
- *       "dropped":{"label_unknown":N,"label_null":N,"gap":N,"benchmark_gap":N,"outside":N,"sampled_out":N},
+ *       "dropped":{"label_unknown","label_null","gap","benchmark_gap","later_benchmark","outside","sampled_out","no_time"},
  *       "benchmark_days":[DATE…],"views":[{"name","version","rows","matched"}],"columns":[{"name","type"}],
  *       "label":{"type","columns":[…],"classes":[…]|absent},"as_of","duration_ms"} */
 enum err_code dataset_build(const struct data_env *env, const struct dataset_order *o,

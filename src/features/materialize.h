@@ -9,6 +9,7 @@
 #ifndef PAWL_FEATURES_MATERIALIZE_H
 #define PAWL_FEATURES_MATERIALIZE_H
 
+#include "base/value.h"
 #include "features/view.h"
 
 struct feature_row {
@@ -46,5 +47,18 @@ struct materialize_order {
  * ret {"views":[{"view","version","rows_new","rows_total","to","newest","duration_ms"}]} */
 enum err_code features_materialize(const struct data_env *env, const struct materialize_order *o,
                                    struct arena *a, struct json **ret, struct err *err) MUST_CHECK;
+
+/* The sink for the home's own online store: arg is its struct online (features/online.h). Declares the view's version. */
+enum err_code feature_rows_to_online(void *online, const char *path, struct err *err) MUST_CHECK;
+
+/* A paused view keeps what the store has: the next materialisations pass it by. ERR_NOT_FOUND: never materialised. */
+enum err_code features_pause(const struct data_env *env, struct str view, bool is_paused,
+                             struct err *err) MUST_CHECK;
+/* Forgets what was handed over, so that the next materialisation hands over everything (after `features restore`). */
+enum err_code features_forget(const struct data_env *env, struct str view,
+                              struct err *err) MUST_CHECK;
+/* [{"view","version","to","at","newest","rows_total","rows_new","is_paused"}] */
+enum err_code features_materializations(const struct data_env *env, struct arena *a,
+                                        struct json **ret, struct err *err) MUST_CHECK;
 
 #endif

@@ -63,10 +63,12 @@ void features_spec_decode(const struct cfg_node *section, const struct cfg_node 
 const struct view_spec *features_spec_find(const struct features_spec *s, struct str name);
 const char *view_on_stale_name(enum view_on_stale s); /* "serve_last" "default" "error" */
 struct json *view_spec_json(const struct view_spec *v, struct arena *a);
+struct json *features_views_json(const struct features_spec *views,
+                                 struct arena *a); /* all, as a list */
 
 /* What a child finds out about a batch view: which sources and views its SQL reads and which
  * columns it has.
- * {"name","reads":[…],"columns":[{"name","type","sql_type"}],"version":HEX}; entity, time and
+ * {"name","reads":[…],"entities":[{"name","type","sql_type"}],"columns":[{"name","type","sql_type"}],"version":HEX}; entity, time and
  * known_at are not among columns. views: all views of the project; bindings: all sources (their
  * schemas; data_binding). Result: list in dependency order. */
 enum err_code views_describe(const struct data_env *env, const struct features_spec *views,
