@@ -4,6 +4,7 @@
     gen_tables.py errors-h|errors-c SPEC OUT
     gen_tables.py ops-h|ops-c SOURCES_DIR OUT ROUTES.toml...    operations whose handler is in SOURCES_DIR
     gen_tables.py settings-h|settings-c SPEC OUT
+    gen_tables.py metrics-h|metrics-c SPEC OUT
     gen_tables.py docs OUT_DIR ERRORS SETTINGS METRICS ROUTES.toml...
 """
 import json
@@ -209,6 +210,34 @@ def settings_c(out, path):
                   f"{c_str(r.get('flag'))}, {c_str(r['type'])}, {c_str(r.get('default'))}, {c_str(r['help'])}}},\n")
 
 
+# ---------------------------------------------------------------- metrics of /metrics
+
+
+def metrics(path):
+    with open(path, "rb") as f:
+        rows = tomllib.load(f)["metric"]
+    for r in rows:
+        if set(r) != {"id", "name", "kind", "help"} or r["kind"] not in ("counter", "gauge", "histogram"):
+            fail(path, f"{r.get('name')}: the keys are id name kind help")
+        if (r["kind"] == "counter") != r["name"].endswith("_total"):
+            fail(path, f"{r['name']}: counters, and only they, end in _total")
+    return rows
+
+
+def metrics_h(out, path):
+    out.write("/* Generated from spec/metrics.toml. */\n#ifndef PAWL_HTTP_PROM_METRICS_H\n"
+              "#define PAWL_HTTP_PROM_METRICS_H\n\nenum prom_metric {\n")
+    for r in metrics(path):
+        out.write(f"    PROM_{r['id']},\n")
+    out.write("    PROM_METRIC_N\n};\n\n#endif\n")
+
+
+def metrics_c(out, path):
+    out.write("/* Generated from spec/metrics.toml: rows for http/prom_table.c. */\n")
+    for r in metrics(path):
+        out.write(f"    [PROM_{r['id']}] = {{{c_str(r['name'])}, PROM_{r['kind'].upper()}, {c_str(r['help'])}}},\n")
+
+
 # ---------------------------------------------------------------- reference
 
 NOTE = "<!-- Written by `make docs` from spec/. -->\n"
@@ -277,11 +306,9 @@ def doc_settings(out, path):
 
 
 def doc_metrics(out, path):
-    with open(path, "rb") as f:
-        rows = tomllib.load(f).get("metric", [])
-    out.write(NOTE + "# Metrics of /metrics\n\n| name | kind | labels | |\n|---|---|---|---|\n")
-    for r in rows:
-        out.write(f"| `{r['name']}` | {r['kind']} | {' '.join(r.get('labels', []))} | {cell(r['help'])} |\n")
+    out.write(NOTE + "# Metrics of /metrics\n\n| name | kind | |\n|---|---|---|\n")
+    for r in metrics(path):
+        out.write(f"| `{r['name']}` | {r['kind']} | {cell(r['help'])} |\n")
 
 
 def docs(out_dir, errors_path, settings_path, metrics_path, *paths):
@@ -295,7 +322,7 @@ def docs(out_dir, errors_path, settings_path, metrics_path, *paths):
 
 
 COMMANDS = {"errors-h": errors_h, "errors-c": errors_c, "ops-h": ops_h, "ops-c": ops_c, "settings-h": settings_h,
-            "settings-c": settings_c}
+            "settings-c": settings_c, "metrics-h": metrics_h, "metrics-c": metrics_c}
 
 
 def main(argv):
