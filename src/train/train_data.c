@@ -20,11 +20,6 @@ static const struct column *find_col(const struct column *cols, size_t n, const 
     return NULL;
 }
 
-static bool is_valid(const struct column *c, size_t i)
-{
-    return c->valid == NULL || c->valid[i] != 0;
-}
-
 /* Only what the plan and the trainer read, in the file's own order. */
 static enum err_code load_sql(const struct plan *p, const struct train_pick *pick, struct buf *w,
                               struct err *err)
