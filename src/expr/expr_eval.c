@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "expr/column_build.h"
 #include "expr/expr_int.h"
 
 enum value_type expr_type(const struct expr *e)
@@ -66,51 +67,6 @@ void expr_eval(const struct expr *e, struct expr_state *st, const struct value *
     *ret = *operand(st, vals, e->result);
 }
 
-static enum err_code column_new(struct column *c, enum value_type type, size_t n, struct arena *a,
-                                struct err *err)
-{
-    size_t width = type == VAL_BOOL || type == VAL_NULL ? 1
-                   : type == VAL_STR                    ? sizeof(struct str)
-                                                        : 8;
-    *c = (struct column){.type = type, .n = n};
-    c->valid = ARENA_NEW_N(a, uint8_t, n);
-    void *p = arena_array(a, n, width);
-    if (!c->valid || !p)
-        return arena_err(a, err);
-    if (type == VAL_BOOL)
-        c->u.b = p;
-    else if (type == VAL_FLOAT)
-        c->u.f = p;
-    else if (type == VAL_STR)
-        c->u.s = p;
-    else if (type != VAL_NULL)
-        c->u.i = p;
-    return ERR_OK;
-}
-
-/* Strings are copied into the arena: they may lie in the state. */
-static enum err_code column_set(struct column *c, size_t row, const struct value *v,
-                                struct arena *a, struct err *err)
-{
-    c->valid[row] = v->type != VAL_NULL;
-    if (v->type == VAL_NULL)
-        return ERR_OK;
-    CHECK(v->type == c->type);
-    if (c->type == VAL_BOOL) {
-        c->u.b[row] = v->u.b;
-    } else if (c->type == VAL_FLOAT) {
-        c->u.f[row] = v->u.f;
-    } else if (c->type == VAL_STR) {
-        char *copy = str_dup(a, v->u.s);
-        if (!copy)
-            return arena_err(a, err);
-        c->u.s[row] = str_n(copy, v->u.s.n);
-    } else {
-        c->u.i[row] = v->u.i;
-    }
-    return ERR_OK;
-}
-
 enum err_code expr_eval_chunk(const struct expr *e, const struct column *const *cols, size_t n,
                               struct arena *a, struct column *ret, struct err *err)
 {
@@ -121,13 +77,13 @@ enum err_code expr_eval_chunk(const struct expr *e, const struct column *const *
         return arena_err(a, err);
     enum err_code rc = expr_state_init(&st, e, a, EXPR_TEXT_BYTES, err);
     if (rc == ERR_OK)
-        rc = column_new(&out, e->type, n, a, err);
+        rc = column_alloc(&out, NULL, e->type, n, a, err);
     for (size_t row = 0; rc == ERR_OK && row < n; row++) {
         struct value v;
         for (size_t i = 0; i < e->n_reads; i++)
             vals[e->reads[i]] = column_value(cols[e->reads[i]], row);
         expr_eval(e, &st, vals, &v);
-        rc = column_set(&out, row, &v, a, err);
+        rc = column_put(&out, row, &v, a, err);
     }
     if (rc == ERR_OK)
         *ret = out;

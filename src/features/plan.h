@@ -8,7 +8,7 @@
  *
  *   {format:1, expr:1, time:"date",
  *    request:[{name,type,required}],
- *    lookups:[{view, version, key:[{entity, from}], columns:[{name,type,default?}], ttl_us,
+ *    lookups:[{view, version, as?, key:[{entity, from}], columns:[{name,type,default?}], ttl_us,
  * on_stale}], row:[{name, view, expr, type}], inputs:[{name, from, kind:"number"|"category",
  * categories:[...]}]}
  *
@@ -148,7 +148,7 @@ struct plan_result {
  * now_us  the row's time where the request has none
  * row     plan_n_inputs floats
  * ret     points into the scratch, valid until plan_begin; looked-up strings are copied into the
- * scratch Errors  ERR_INVALID: a required field is missing or null; ERR_UNAVAILABLE: a stale value
+ * scratch Errors  ERR_INVALID: a required field is missing (an explicit null is a missing value, as in training); ERR_UNAVAILABLE: a stale value
  * with on_stale error */
 enum err_code plan_run(struct plan_scratch *s, struct online_reader *store, int64_t now_us,
                        float *row, struct plan_result *ret, struct err *err) MUST_CHECK;
