@@ -81,7 +81,7 @@ enum err_code fs_info(const struct fsession *fs, struct str view, const struct j
 
 void fs_from_view(struct fsession *fs, const struct json *info)
 {
-    const struct json *entities = json_get(info, "entities");
+    const struct json *entities = json_get(info, "entity");
     struct str time = json_get_str(info, "time");
     buf_c(&fs->sql, " FROM ");
     table_sql_ident(&fs->sql, json_get_str(info, "canonical"));
@@ -110,6 +110,18 @@ static bool is_batch(const struct json *def)
     return str_is(json_get_str(def, "kind"), "batch");
 }
 
+/* What a view that is read reads itself is read too. */
+static void add_reads(struct fsession *fs, struct json *list, struct str name)
+{
+    const struct json *view = named(fs->infos, name);
+    for (size_t i = 0; i < json_len(list); i++)
+        if (str_eq(json_at(list, i)->u.s, name))
+            return;
+    json_add(fs->a, list, json_str(fs->a, name));
+    for (size_t i = 0; view && i < json_len(json_get(view, "reads")); i++)
+        add_reads(fs, list, json_at(json_get(view, "reads"), i)->u.s);
+}
+
 static enum err_code reads_of(struct fsession *fs, const struct json *def, struct json **ret,
                               struct err *err)
 {
@@ -120,7 +132,7 @@ static enum err_code reads_of(struct fsession *fs, const struct json *def, struc
     if (code != ERR_OK)
         return err_wrap(err, "view %.*s: sql", STR_ARG(json_get_str(def, "name")));
     for (size_t i = 0; i < names.n_tables; i++)
-        json_add(fs->a, list, json_str(fs->a, names.tables[i]));
+        add_reads(fs, list, names.tables[i]);
     *ret = list;
     return ERR_OK;
 }
@@ -213,7 +225,7 @@ static enum err_code info_columns(struct fsession *fs, const struct json *def,
     }
     if (code == ERR_OK && json_len(columns) == 0)
         code = err_set(err, ERR_INVALID, "the SQL gives no column besides entity and time");
-    json_set(fs->a, info, "entities", entities);
+    json_set(fs->a, info, "entity", entities);
     json_set(fs->a, info, "columns", columns);
     return code;
 }
@@ -278,7 +290,7 @@ static enum err_code create_canonical(struct fsession *fs, const struct json *de
     buf_c(&fs->sql, "CREATE VIEW ");
     table_sql_ident(&fs->sql, json_get_str(info, "canonical"));
     buf_c(&fs->sql, " AS SELECT ");
-    fs_names(&fs->sql, "", json_get(info, "entities"));
+    fs_names(&fs->sql, "", json_get(info, "entity"));
     buf_c(&fs->sql, ", CAST(");
     table_sql_ident(&fs->sql, time);
     buf_c(&fs->sql, " AS TIMESTAMP) AS ");

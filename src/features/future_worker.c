@@ -60,7 +60,7 @@ static void select_view(struct future *f, const struct json *info, const char *t
 {
     struct fsession *fs = f->fs;
     buf_printf(&fs->sql, "CREATE OR REPLACE TEMP TABLE %s AS SELECT ", table);
-    fs_names(&fs->sql, "", json_get(info, "entities"));
+    fs_names(&fs->sql, "", json_get(info, "entity"));
     buf_c(&fs->sql, ", ");
     table_sql_ident(&fs->sql, json_get_str(info, "time"));
     buf_c(&fs->sql, " AS __time, __known_at, ");
@@ -92,7 +92,7 @@ static void differs(struct buf *sql, const struct json *column)
 static void compare_sql(struct future *f, const struct json *info, int64_t cut_us)
 {
     struct buf *sql = &f->fs->sql;
-    const struct json *entities = json_get(info, "entities"), *columns = json_get(info, "columns");
+    const struct json *entities = json_get(info, "entity"), *columns = json_get(info, "columns");
     buf_c(sql, "WITH fr AS (SELECT *, row_number() OVER (PARTITION BY ");
     fs_names(sql, "", entities);
     buf_c(sql, ", __time, __known_at ORDER BY ");

@@ -3,7 +3,7 @@
  * A child computes the view as of `to`, compares with the rows handed over before (a Parquet file
  * it left in the store), and writes what is new as typed rows into a file of our own format, which
  * the owner of the home reads without DuckDB and puts into features/online.h. The file: magic
- * "PAWLROWS", version, byte order, a JSON header {"view","version","entity":[…],
+ * "PAWLROWS", version, byte order, a JSON header {"view","version","entity":[{"name","type"}],
  * "columns":[{"name","type"}],"rows":N}, then rows in (key, time, known_at) order; each ends in a
  * CRC32C. */
 #ifndef PAWL_FEATURES_MATERIALIZE_H
@@ -49,7 +49,7 @@ enum err_code features_materialize(const struct data_env *env, const struct mate
                                    struct arena *a, struct json **ret, struct err *err) MUST_CHECK;
 
 /* The sink for the home's own online store: arg is its struct online (features/online.h). Declares the view's version. */
-enum err_code feature_rows_to_online(void *online, const char *path, struct err *err) MUST_CHECK;
+enum err_code feature_rows_put(void *online, const char *path, struct err *err) MUST_CHECK;
 
 /* A paused view keeps what the store has: the next materialisations pass it by. ERR_NOT_FOUND: never materialised. */
 enum err_code features_pause(const struct data_env *env, struct str view, bool is_paused,

@@ -22,7 +22,7 @@ static enum err_code rows_now(struct materialize *m, struct err *err)
 {
     struct fsession *fs = m->fs;
     int64_t keep_us = json_get_int(fs->args, "keep_us", 0);
-    const struct json *entities = json_get(m->info, "entities");
+    const struct json *entities = json_get(m->info, "entity");
     buf_c(&fs->sql, "CREATE TEMP TABLE __now AS SELECT ");
     fs_names(&fs->sql, "", entities);
     buf_c(&fs->sql, ", ");
@@ -78,14 +78,10 @@ static enum err_code rows_new(struct materialize *m, struct err *err)
 static struct json *file_header(struct materialize *m)
 {
     struct arena *a = m->fs->a;
-    struct json *h = json_obj(a), *entity = json_arr(a);
-    const struct json *entities = json_get(m->info, "entities");
-    for (size_t i = 0; i < json_len(entities); i++)
-        json_add(a, entity, json_str(a, fs_name(json_at(entities, i))));
+    struct json *h = json_obj(a);
     json_set(a, h, "view", json_copy(a, json_get(m->info, "name")));
     json_set(a, h, "version", json_copy(a, json_get(m->info, "version")));
-    json_set(a, h, "entity", entity);
-    json_set(a, h, "entities", json_copy(a, entities));
+    json_set(a, h, "entity", json_copy(a, json_get(m->info, "entity")));
     json_set(a, h, "columns", json_copy(a, json_get(m->info, "columns")));
     json_set(a, h, "rows", json_int(a, m->n_new));
     return h;
@@ -112,12 +108,12 @@ static enum err_code write_rows(struct materialize *m, const char *path, struct 
     struct rows_writer *w = NULL;
     struct table_rows *rows = NULL;
     struct table_chunk c = {0};
-    size_t n_keys = json_len(json_get(m->info, "entities"));
+    size_t n_keys = json_len(json_get(m->info, "entity"));
     enum err_code code = rows_writer_open(path, file_header(m), &w, err);
     if (code != ERR_OK)
         return code;
     buf_c(&fs->sql, "SELECT * FROM __new ORDER BY ");
-    fs_names(&fs->sql, "", json_get(m->info, "entities"));
+    fs_names(&fs->sql, "", json_get(m->info, "entity"));
     buf_c(&fs->sql, ", __time, __known_at, ");
     fs_names(&fs->sql, "", json_get(m->info, "columns"));
     code = buf_ok(&fs->sql, err);

@@ -45,7 +45,7 @@ static enum err_code view_of(struct pit_join *p, struct str name, struct pit_vie
 static struct json *keys_in_order(struct pit_join *p, const struct pit_view *v,
                                   const struct pit_want *want)
 {
-    const struct json *entities = json_get(v->info, "entities");
+    const struct json *entities = json_get(v->info, "entity");
     struct json *out = json_arr(p->fs->a);
     for (size_t i = 0; i < json_len(entities); i++) {
         struct str name = fs_name(json_at(entities, i));
@@ -110,7 +110,7 @@ static enum err_code load_view(struct pit_join *p, struct pit_view *v, struct er
     buf_c(&fs->sql, "CREATE TEMP TABLE ");
     table_name(&fs->sql, "__v", v->index);
     buf_c(&fs->sql, " AS SELECT ");
-    fs_names(&fs->sql, "", json_get(v->info, "entities"));
+    fs_names(&fs->sql, "", json_get(v->info, "entity"));
     buf_c(&fs->sql, ", ");
     table_sql_ident(&fs->sql, json_get_str(v->info, "time"));
     buf_c(&fs->sql, " AS __time, __known_at, ");
@@ -137,12 +137,12 @@ static void index_by_time(struct pit_join *p, const struct pit_view *v)
 {
     struct buf *sql = &p->fs->sql;
     buf_printf(sql, "CREATE TEMP TABLE __n%zu AS SELECT ", v->index);
-    fs_names(sql, "", json_get(v->info, "entities"));
+    fs_names(sql, "", json_get(v->info, "entity"));
     buf_printf(sql,
                ", __time AS __at, __time AS __vt, max(rowid) AS __rn, count(*) AS __c FROM __v%zu "
                "GROUP BY ",
                v->index);
-    fs_names(sql, "", json_get(v->info, "entities"));
+    fs_names(sql, "", json_get(v->info, "entity"));
     buf_c(sql, ", __time");
 }
 
@@ -150,7 +150,7 @@ static void index_by_time(struct pit_join *p, const struct pit_view *v)
 static void index_by_knowledge(struct pit_join *p, const struct pit_view *v)
 {
     struct buf *sql = &p->fs->sql;
-    const struct json *entities = json_get(v->info, "entities");
+    const struct json *entities = json_get(v->info, "entity");
     buf_c(sql, "CREATE TEMP TABLE __s AS SELECT ");
     fs_names(sql, "", entities);
     buf_printf(
@@ -182,7 +182,7 @@ static enum err_code has_ties(struct pit_join *p, const struct pit_view *v, bool
         buf_printf(&fs->sql, "SELECT coalesce(max(__c), 0) > 1 FROM __n%zu", v->index);
     } else {
         buf_printf(&fs->sql, "SELECT EXISTS (SELECT 1 FROM __v%zu GROUP BY ", v->index);
-        fs_names(&fs->sql, "", json_get(v->info, "entities"));
+        fs_names(&fs->sql, "", json_get(v->info, "entity"));
         buf_c(&fs->sql, ", __time, __known_at HAVING count(*) > 1)");
     }
     enum err_code code = fs_fetch(fs, 1, &x, err);
@@ -227,7 +227,7 @@ static void one_lookup(struct pit_join *p, size_t i)
 {
     struct buf *sql = &p->fs->sql;
     const struct pit_lookup *l = &p->lookups[i];
-    const struct json *entities = json_get(p->views[l->view].info, "entities");
+    const struct json *entities = json_get(p->views[l->view].info, "entity");
     buf_printf(sql, " ASOF LEFT JOIN __n%zu n%zu ON ", l->view, i);
     for (size_t k = 0; k < json_len(entities); k++) {
         buf_c(sql, "r.");

@@ -16,7 +16,7 @@ struct put {
 static enum err_code make_columns(struct put *p, struct err *err)
 {
     const struct json *h = feature_rows_header(p->file);
-    const struct json *lists[2] = {json_get(h, "entities"), json_get(h, "columns")};
+    const struct json *lists[2] = {json_get(h, "entity"), json_get(h, "columns")};
     size_t c = 0;
     p->view = json_get_c(h, "view");
     p->version = json_get_c(h, "version");
@@ -116,7 +116,7 @@ static enum err_code put_row(struct put *p, const struct feature_row *row, struc
     return ERR_OK;
 }
 
-enum err_code feature_rows_to_online(void *online, const char *path, struct err *err)
+enum err_code feature_rows_put(void *online, const char *path, struct err *err)
 {
     struct arena a = {0};
     struct put p = {.online = online, .a = &a};

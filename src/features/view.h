@@ -68,7 +68,7 @@ struct json *features_views_json(const struct features_spec *views,
 
 /* What a child finds out about a batch view: which sources and views its SQL reads and which
  * columns it has.
- * {"name","reads":[…],"entities":[{"name","type","sql_type"}],"columns":[{"name","type","sql_type"}],"version":HEX}; entity, time and
+ * {"name","reads":[…],"entity":[{"name","type","sql_type"}],"columns":[{"name","type","sql_type"}],"version":HEX}; entity, time and
  * known_at are not among columns. views: all views of the project; bindings: all sources (their
  * schemas; data_binding). Result: list in dependency order. */
 enum err_code views_describe(const struct data_env *env, const struct features_spec *views,

@@ -22,7 +22,7 @@ static enum err_code op_describe(struct worker *w, const struct json *args, stru
 /* Columns in the order that the file has: entities, time, __known_at, columns. */
 static void canonical_names(struct fsession *fs, const struct json *info)
 {
-    fs_names(&fs->sql, "", json_get(info, "entities"));
+    fs_names(&fs->sql, "", json_get(info, "entity"));
     buf_c(&fs->sql, ", ");
     table_sql_ident(&fs->sql, json_get_str(info, "time"));
     buf_c(&fs->sql, ", __known_at, ");
@@ -51,7 +51,7 @@ static enum err_code op_view(struct worker *w, const struct json *args, struct j
         buf_c(&fs.sql, " ORDER BY ");
         table_sql_ident(&fs.sql, json_get_str(info, "time"));
         buf_c(&fs.sql, ", __known_at, ");
-        fs_names(&fs.sql, "", json_get(info, "entities"));
+        fs_names(&fs.sql, "", json_get(info, "entity"));
         buf_c(&fs.sql, ", ");
         fs_names(&fs.sql, "", json_get(info, "columns"));
         code = table_write_parquet(fs.t, buf_view(&fs.sql), out_path, &n_rows, err);
@@ -69,7 +69,7 @@ static enum err_code op_view(struct worker *w, const struct json *args, struct j
         json_set(fs.a, out, "rows", json_int(fs.a, n_rows));
         json_set(fs.a, out, "digest", json_hex(fs.a, &digest));
         json_set(fs.a, out, "path", json_cstr(fs.a, out_path));
-        json_set(fs.a, out, "entities", json_copy(fs.a, json_get(info, "entities")));
+        json_set(fs.a, out, "entity", json_copy(fs.a, json_get(info, "entity")));
         json_set(fs.a, out, "columns", json_copy(fs.a, json_get(info, "columns")));
         json_set(fs.a, out, "duration_ms", json_int(fs.a, (mono_ns() - start) / 1000000));
         *ret = out;
