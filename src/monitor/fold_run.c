@@ -14,6 +14,8 @@ int64_t mon_record_time(const struct monitor *m, const struct prediction_record 
 
 int64_t mon_now(struct monitor *m, const char *endpoint)
 {
+    if (m->drain_endpoint && strcmp(m->drain_endpoint, endpoint) == 0)
+        return m->drain_us;
     return m->opt.is_replay ? serve_clock(m->opt.serve, endpoint) : clock_now_us(&m->opt.clock);
 }
 

@@ -283,7 +283,7 @@ double monitor_latency_quantile(struct monitor *m, const char *endpoint, int64_t
     return v;
 }
 
-enum err_code monitor_drain(struct monitor *m, struct err *err)
+enum err_code monitor_drain(struct monitor *m, const char *endpoint, int64_t now_us, struct err *err)
 {
     enum err_code code = feedback_log_flush(m->opt.log, LOG_ACK_WRITTEN, FLUSH_MS, err);
 
@@ -292,8 +292,11 @@ enum err_code monitor_drain(struct monitor *m, struct err *err)
     mutex_lock(&m->mutex);
     if (!m->is_loaded && m->db)
         code = mon_store_load(m, err);
+    m->drain_endpoint = endpoint;
+    m->drain_us = now_us;
     if (code == ERR_OK)
         code = monitor_round(m, err);
+    m->drain_endpoint = NULL;
     mutex_unlock(&m->mutex);
     return code;
 }

@@ -75,9 +75,9 @@ enum err_code monitor_evidence(struct monitor *m, const char *endpoint, int64_t 
 double monitor_latency_quantile(struct monitor *m, const char *endpoint, int64_t release, double q);
 
 /* ---- folding ---- */
-/* The barrier: everything acknowledged before the call, and every label known by `now_us` of the endpoint's clock, is in the
- * sums when it returns. */
-enum err_code monitor_drain(struct monitor *m, struct err *err) MUST_CHECK;
+/* The barrier: everything acknowledged before the call, and every label of the endpoint known by now_us, is in the sums when it
+ * returns. Labels of other endpoints follow their own clocks. */
+enum err_code monitor_drain(struct monitor *m, const char *endpoint, int64_t now_us, struct err *err) MUST_CHECK;
 enum err_code monitor_commit(struct monitor *m, struct err *err) MUST_CHECK;
 
 /* ---- verdicts ---- */

@@ -106,6 +106,8 @@ struct monitor {
     size_t n_pending, cap_pending;
     char **applied; /* keys of stored pending labels that have been applied */
     size_t n_applied, cap_applied;
+    const char *drain_endpoint; /* while its barrier drains: its time is drain_us, the clock is moved afterwards */
+    int64_t drain_us;
     struct arena scratch;
     struct monitor_telemetry telemetry;
     int64_t committed_mono_ns;
