@@ -176,8 +176,10 @@ static enum err_code category_edges(const struct column *c, struct arena *a, str
     e->other = ARENA_NEW_N(a, uint64_t, n_other);
     if (!order || !e->categories || !e->other)
         return arena_err(a, err);
+    const char *key;
+    size_t key_bytes;
     for (size_t i = 0; i < n; i++)
-        order[i] = map_at(seen, i, NULL, NULL);
+        order[i] = map_at(seen, i, &key, &key_bytes);
     qsort(order, n, sizeof(struct category *), cmp_count);
     for (size_t i = 0; i < n_top; i++)
         e->categories[i] = order[i]->text;

@@ -74,16 +74,14 @@ static double saddle_point(const struct quadratic *q, double mean, double x)
     for (int i = 0; i < 100; i++) {
         double k0, k1, k2;
         cumulants(q, t, &k0, &k1, &k2);
+        if (fabs(k1 - x) <= 1e-12 * x)
+            return t;
         if (k1 < x)
             lo = t;
         else
             hi = t;
         double next = t - (k1 - x) / k2;
-        if (!(next > lo) || !(next < hi))
-            next = 0.5 * (lo + hi);
-        if (fabs(next - t) <= 1e-13 * fabs(t) || fabs(k1 - x) <= 1e-13 * x)
-            return next;
-        t = next;
+        t = next > lo && next < hi ? next : 0.5 * (lo + hi);
     }
     return t;
 }
