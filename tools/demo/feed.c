@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "base/arena.h"
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "table/table.h"
@@ -28,8 +29,10 @@ static const char FLIGHTS_SQL[] =
     "CREATE TABLE flights AS SELECT row_number() OVER () AS n, date, delay, distance, origin, "
     "destination FROM read_parquet(?) WHERE date >= ? AND date < ? ORDER BY date, n";
 static const char BOARD_SQL[] =
-    "CREATE TABLE board AS SELECT origin AS airport, date_trunc('hour', landed) + INTERVAL 1 HOUR AS "
-    "hour, avg(delay) AS hold_minutes, count(*) AS movements FROM (SELECT *, date + to_minutes(45 + "
+    "CREATE TABLE board AS SELECT origin AS airport, date_trunc('hour', landed) + INTERVAL 1 HOUR "
+    "AS "
+    "hour, avg(delay) AS hold_minutes, count(*) AS movements FROM (SELECT *, date + to_minutes(45 "
+    "+ "
     "distance // 7) AS landed FROM flights) GROUP BY ALL ORDER BY hour, airport";
 
 static enum err_code write_day(struct table *t, const struct feed *f, int share, const char *out,
@@ -48,8 +51,8 @@ static enum err_code write_day(struct table *t, const struct feed *f, int share,
     return table_write_parquet(t, str_c(sql), path, &rows, err);
 }
 
-static enum err_code write_feeds(struct table *t, const char *out, int64_t from, int64_t to, int share,
-                                 struct err *err)
+static enum err_code write_feeds(struct table *t, const char *out, int64_t from, int64_t to,
+                                 int share, struct err *err)
 {
     struct arena a;
     arena_init(&a, 1 << 20);
@@ -80,13 +83,12 @@ static enum err_code run(char **argv, struct err *err)
     if (code == ERR_OK)
         code = table_open(&(struct table_options){.n_threads = 2}, &t, err);
     if (code == ERR_OK) {
-        const struct value params[] = {{VAL_STR, {.s = str_c(argv[1])}},
-                                       {VAL_TIME, {.i = from}},
-                                       {VAL_TIME, {.i = to}}};
-        code = table_exec(t, FLIGHTS_SQL, params, ARRAY_LEN(params), err);
+        const struct value params[] = {
+            {VAL_STR, {.s = str_c(argv[1])}}, {VAL_TIME, {.i = from}}, {VAL_TIME, {.i = to}}};
+        code = table_exec(t, &(struct table_sql){FLIGHTS_SQL, params, ARRAY_LEN(params)}, err);
     }
     if (code == ERR_OK)
-        code = table_exec(t, BOARD_SQL, NULL, 0, err);
+        code = table_exec(t, TABLE_SQL(BOARD_SQL), err);
     if (code == ERR_OK)
         code = write_feeds(t, argv[2], from, to, (int)(share * 10000), err);
     table_close(t);
