@@ -9,7 +9,7 @@
 #include "feedback/log_int.h"
 #include "feedback/record_int.h"
 
-#define LANES         16
+#define LANES         4
 #define RING_BYTES    (UINT64_C(4) << 20)
 #define SYNC_MS       1000
 #define DEDUP_US      (10 * US_PER_MIN)
@@ -41,54 +41,81 @@ static bool lane_is_shared(const struct feedback_log *l, int lane)
 
 /* ---- putting ---- */
 
-static size_t frame_put(unsigned char *at, const struct prediction_record *r, int lane,
-                        uint64_t seq)
+/* Records as they are, or encoded already. */
+struct batch {
+    const struct prediction_record *rows; /* or: */
+    const struct str *payloads;
+    size_t n;
+};
+
+static uint64_t batch_bytes(const struct batch *b)
 {
-    size_t n = record_encode(r, at + SERIES_FRAME_HEAD);
+    uint64_t n = 0;
+    for (size_t k = 0; k < b->n; k++)
+        n += SERIES_FRAME_HEAD + (b->rows ? record_bytes_max(&b->rows[k]) : b->payloads[k].n);
+    return n;
+}
+
+static size_t frame_put(unsigned char *at, const struct batch *b, size_t k, int lane, uint64_t seq)
+{
+    size_t n = b->rows ? record_encode(&b->rows[k], at + SERIES_FRAME_HEAD) : b->payloads[k].n;
+    if (!b->rows)
+        memcpy(at + SERIES_FRAME_HEAD, b->payloads[k].p, n);
     series_frame_seal(at, FRAME_RECORD, (uint16_t)lane, seq, (uint32_t)n);
     return SERIES_FRAME_HEAD + n;
 }
 
-static bool lane_put(struct feedback_log *l, int i, const struct prediction_record *rows, size_t n,
+static bool lane_put(struct feedback_log *l, int i, const struct batch *b,
                      struct log_ticket *ret_last)
 {
     struct lane *lane = &l->lanes[i];
     struct ring *ring = &lane->ring;
-    uint64_t need = 0, used = 0;
-    for (size_t k = 0; k < n; k++)
-        need += SERIES_FRAME_HEAD + record_bytes_max(&rows[k]);
-    unsigned char *at = need <= SERIES_FRAME_MAX ? ring_reserve(ring, need) : NULL;
+    uint64_t used = 0;
+    unsigned char *at = ring_reserve(ring, batch_bytes(b));
     if (!at) {
-        atomic_fetch_add_explicit(&lane->n_dropped, n, memory_order_relaxed);
+        atomic_fetch_add_explicit(&lane->n_dropped, b->n, memory_order_relaxed);
         return false;
     }
     uint64_t seq = atomic_load_explicit(&ring->h->next_seq, memory_order_relaxed);
-    for (size_t k = 0; k < n; k++)
-        used += frame_put(at + used, &rows[k], i, seq + k);
-    atomic_store_explicit(&ring->h->next_seq, seq + n, memory_order_relaxed);
+    for (size_t k = 0; k < b->n; k++)
+        used += frame_put(at + used, b, k, i, seq + k);
+    atomic_store_explicit(&ring->h->next_seq, seq + b->n, memory_order_relaxed);
     ring_commit(ring, used);
     atomic_store_explicit(&lane->n_records,
-                          atomic_load_explicit(&lane->n_records, memory_order_relaxed) + n,
+                          atomic_load_explicit(&lane->n_records, memory_order_relaxed) + b->n,
                           memory_order_relaxed);
-    *ret_last = (struct log_ticket){(uint16_t)i, seq + n - 1};
+    *ret_last = (struct log_ticket){(uint16_t)i, seq + b->n - 1};
     return true;
 }
 
-bool feedback_log_put_rows(struct feedback_log *l, const struct prediction_record *rows, size_t n,
-                           struct log_ticket *ret_last)
+static bool batch_put(struct feedback_log *l, const struct batch *b, struct log_ticket *ret_last)
 {
-    CHECK(l->has_writer && n > 0);
+    CHECK(l->has_writer && b->n > 0);
     int i = lane_of_thread(l);
     bool is_shared = lane_is_shared(l, i);
     if (is_shared)
         pthread_spin_lock(&l->lanes[i].lock);
-    bool is_put = lane_put(l, i, rows, n, ret_last);
+    bool is_put = lane_put(l, i, b, ret_last);
     if (is_shared)
         pthread_spin_unlock(&l->lanes[i].lock);
     if (atomic_load_explicit(&l->is_idle, memory_order_relaxed) &&
         atomic_exchange(&l->is_idle, false))
         cond_signal(&l->wake);
     return is_put;
+}
+
+bool feedback_log_put_rows(struct feedback_log *l, const struct prediction_record *rows, size_t n,
+                           struct log_ticket *ret_last)
+{
+    struct batch b = {.rows = rows, .n = n};
+    return batch_put(l, &b, ret_last);
+}
+
+bool feedback_log_put_encoded(struct feedback_log *l, const struct str *payloads, size_t n,
+                              struct log_ticket *ret_last)
+{
+    struct batch b = {.payloads = payloads, .n = n};
+    return batch_put(l, &b, ret_last);
 }
 
 bool feedback_log_put(struct feedback_log *l, const struct prediction_record *r,
@@ -199,9 +226,10 @@ static enum err_code lanes_open(struct feedback_log *l, const struct series_reco
         snprintf(path, sizeof path, "%s/ring-%02d", l->dir, i);
         n = file_exists(path) ? i + 1 : n;
     }
-    l->lanes = calloc((size_t)n, sizeof *l->lanes);
+    l->lanes = aligned_alloc(_Alignof(struct lane), (size_t)n * sizeof *l->lanes);
     if (!l->lanes)
         return err_nomem(err);
+    memset(l->lanes, 0, (size_t)n * sizeof *l->lanes);
     for (; l->n_lanes < n; l->n_lanes++)
         if (lane_open(l, l->n_lanes, rec, err) != ERR_OK) {
             ring_close(&l->lanes[l->n_lanes].ring);

@@ -29,7 +29,7 @@ enum log_ack { LOG_ACK_RING, LOG_ACK_WRITTEN, LOG_ACK_SYNCED, LOG_ACK_N };
 struct feedback_log_options {
     const char *dir; /* home/predictions */
     bool may_write;  /* false: read only, no rings, no writer thread (a command beside a server) */
-    int n_lanes; /* 1..SERIES_LANES_MAX; 0: 16. Threads beyond share the last, under a short lock */
+    int n_lanes; /* 1..SERIES_LANES_MAX; 0: 4. Threads beyond share the last, under a short lock */
     size_t ring_bytes;               /* of a lane, power of two; 0: 4 MiB */
     int64_t segment_bytes;           /* 0: 64 MiB */
     int64_t sync_ms;                 /* the writer syncs at least so often; 0: 1000 */
@@ -61,6 +61,9 @@ bool feedback_log_put(struct feedback_log *l, const struct prediction_record *r,
 /* All rows of one request or none of them. */
 bool feedback_log_put_rows(struct feedback_log *l, const struct prediction_record *rows, size_t n,
                            struct log_ticket *ret_last);
+/* The same for payloads that record_encode made before (a request of many rows). */
+bool feedback_log_put_encoded(struct feedback_log *l, const struct str *payloads, size_t n,
+                              struct log_ticket *ret_last);
 /* Waits for an ack beyond RING; ERR_TIMEOUT. Not on an HTTP thread. */
 enum err_code feedback_log_wait(struct feedback_log *l, const struct log_ticket *t,
                                 enum log_ack ack, int64_t timeout_ms, struct err *err) MUST_CHECK;

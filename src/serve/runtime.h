@@ -4,7 +4,8 @@
  * opens plan and engine, and answers the model's regression set (pawl/regression.json) through them: a row that differs from
  * what evaluation stored refuses the release. So the artifact that serves is the one that was evaluated.
  * regression.json: {"format":1,"rows":[{"request":{field: value, …}, "at"?: time, "scores":[…]}]}; the request holds every
- * request field and every looked-up column ("view.column"); scores are the engine's float32, compared exactly ("NaN" is a string).
+ * request field and every looked-up column ("view.column"); scores are the engine's float32, compared exactly ("NaN" is a string);
+ * a lone score may stand as "score".
  * A directory without pawl/plan.json (a model logged from a notebook) gets the plan that its signature or feature names say:
  * one number field per input.
  * A runtime is immutable, counted, and knows neither endpoints nor shares. Threads: any, each with its own runtime_scratch. */
@@ -47,6 +48,8 @@ void runtime_unref(struct runtime *r); /* NULL is fine; the last one frees: not 
 
 int64_t runtime_release(const struct runtime *r);
 const struct json *runtime_doc(const struct runtime *r); /* NULL when loaded from a directory */
+const char *runtime_dir(
+    const struct runtime *r); /* the model directory on disk: pawl/baseline.json and the like */
 const struct plan *runtime_plan(const struct runtime *r);
 const struct engine *runtime_engine(const struct runtime *r);
 const struct record_schema *runtime_schema(const struct runtime *r);
