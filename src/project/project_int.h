@@ -1,11 +1,24 @@
-/* Private to project/: files of a project that lie outside its folder. */
+/* Inside project/: the boxes of the loop and where their sections lie. */
 #ifndef PAWL_PROJECT_PROJECT_INT_H
 #define PAWL_PROJECT_PROJECT_INT_H
 
-#include "base/arena.h"
+#include "project/project.h"
 
-/* Where a revision keeps a file named by a path that leaves the folder: ".outside/up/shared/x.yaml"
- * for "../shared/x.yaml". NULL: it does not leave, or the arena is full. */
-char *project_outside_path(struct arena *a, const char *path);
+#define PROJECT_FORMAT   1
+#define PROJECT_NAME_MAX 64
+#define PROJECT_BOXES_N  11
+/* Where a revision keeps an included file from outside the project's folder. */
+#define PROJECT_INCLUDE_DIR "_include"
+
+/* A box, the section of pawl.yaml that is about it, and whether `owners.data` speaks for it. */
+struct project_box {
+    const char *name, *section;
+    bool is_data;
+};
+extern const struct project_box PROJECT_BOXES[PROJECT_BOXES_N];
+
+/* The path inside a revision of a file named relative to the project's folder: "../x" lies in
+ * _include/up/x. In the arena; NULL when full. */
+char *project_inside_path(struct arena *a, const char *path);
 
 #endif

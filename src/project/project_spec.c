@@ -91,6 +91,15 @@ static void person_add(struct people *p, const char *role, const struct cfg_node
         *x = (struct project_person){role, name};
 }
 
+/* Roles are free (approvals may name any), but one that is nearly a known one is a slip. */
+static void role_judge(const struct cfg_node *at, const char *role, const char *const *known,
+                       size_t n, struct cfg_problems *ps)
+{
+    const char *near = str_nearest(str_c(role), known, n);
+    if (near && strcmp(near, role) != 0)
+        cfg_warn(ps, at, "owners.%s is a role of your own, did you mean \"%s\"?", role, near);
+}
+
 static void owners_decode(const struct cfg_node *root, struct arena *a, struct project_spec *ret,
                           struct cfg_problems *ps)
 {
@@ -103,12 +112,12 @@ static void owners_decode(const struct cfg_node *root, struct arena *a, struct p
     memcpy(known, GENERAL, sizeof(GENERAL));
     for (size_t i = 0; i < PROJECT_BOXES_N; i++)
         known[ARRAY_LEN(GENERAL) + i] = PROJECT_BOXES[i].name;
-    cfg_known_keys(owners, known, ARRAY_LEN(known), ps);
     for (size_t i = 0; i < owners->n; i++) {
         const struct cfg_node *who = owners->items[i];
         const char *role = str_dup(a, owners->keys[i]);
         if (!role)
             return;
+        role_judge(owners->key_nodes[i], role, known, ARRAY_LEN(known), ps);
         if (who->type != CFG_MAP) {
             person_add(&p, strcmp(role, "on_call") == 0 ? "on_call.first" : role, who);
             continue;

@@ -1,5 +1,7 @@
 #include "project/revision.h"
 
+#include <sys/stat.h>
+
 #include "base/file.h"
 #include "base/vec.h"
 #include "project/project_int.h"
@@ -150,11 +152,12 @@ static enum err_code put_files(struct blob_store *blob, const char *dir, const c
     if (t.files == NULL)
         return arena_err(a, err);
     for (size_t i = 0; i < n; i++) {
-        const char *outside = project_outside_path(a, paths[i]),
-                   *path = path_join(a, dir, paths[i]);
-        if (path == NULL)
+        const char *path = path_join(a, dir, paths[i]);
+        struct stat st;
+        t.files[i].path = project_inside_path(a, paths[i]);
+        if (path == NULL || t.files[i].path == NULL)
             return arena_err(a, err);
-        t.files[i].path = outside != NULL ? outside : paths[i];
+        t.files[i].is_exec = stat(path, &st) == 0 && (st.st_mode & S_IXUSR) != 0;
         const enum err_code code =
             blob_put_file(blob, path, &t.files[i].digest, &t.files[i].bytes, err);
         if (code != ERR_OK)

@@ -57,7 +57,8 @@ enum err_code run_tag_put(struct db_tx *tx, int64_t run_no, const struct tag *t,
                           struct err *err) MUST_CHECK;
 
 /* ---- track_check.c: limits and forms ---- */
-/* what: "metric", "param" … A key has 1..KEY_MAX characters of the allowed kind and is a clean path. */
+/* what: "metric", "param" … A key has 1..KEY_MAX characters of the allowed kind and is a clean
+ * path. */
 enum err_code key_check(const char *what, const char *key, struct err *err) MUST_CHECK;
 enum err_code batch_check(const struct run_batch *b, struct err *err) MUST_CHECK;
 enum err_code experiment_name_check(const char *name, struct err *err) MUST_CHECK;
