@@ -247,6 +247,34 @@ static void close_release(struct wiring *w)
 }
 #endif
 
+#ifdef HAVE_LOOP
+static enum err_code open_loop(struct wiring *w, struct err *err)
+{
+    struct loop *loop = NULL;
+    struct loop_options opt = {.home = w->sv.home,
+                               .root = w->sv.root,
+                               .serve = w->sv.serve,
+                               .monitor = w->sv.monitor,
+                               .release = w->sv.release,
+                               .pipeline = &w->pipeline,
+                               .online = w->sv.online,
+                               .blobs = w->sv.blobs,
+                               .pool = w->sv.pool,
+                               .clock = *w->sv.clock,
+                               .is_replay = w->home.is_replay};
+    enum err_code code = loop_open(&opt, &loop, err);
+    w->sv.loop = loop;
+    return code;
+}
+
+static void close_loop(struct wiring *w)
+{
+    struct loop *loop = w->sv.loop;
+    w->sv.loop = NULL;
+    loop_close(loop);
+}
+#endif
+
 /* ---- store parts ---- */
 static enum err_code open_db(struct wiring *w, struct err *err)
 {
@@ -349,49 +377,25 @@ static void close_sender(struct wiring *w)
 }
 
 #ifdef HAVE_LOOP
-static enum err_code open_loop(struct wiring *w, struct err *err)
-{
-    struct loop *loop = NULL;
-    struct loop_options opt = {.home = w->sv.home,
-                               .root = w->sv.root,
-                               .db = w->sv.db,
-                               .serve = w->sv.serve,
-                               .monitor = w->sv.monitor,
-                               .release = w->sv.release,
-                               .pipeline = &w->pipeline,
-                               .online = w->sv.online,
-                               .blobs = w->sv.blobs,
-                               .pool = w->sv.pool,
-                               .sender = w->sv.sender,
-                               .clock = *w->sv.clock,
-                               .is_replay = w->home.is_replay};
-    enum err_code code = loop_open(&opt, &loop, err);
-    w->sv.loop = loop;
-    return code;
-}
-
-static void close_loop(struct wiring *w)
-{
-    struct loop *loop = w->sv.loop;
-    w->sv.loop = NULL;
-    loop_close(loop);
-}
-#endif
-
-#ifdef HAVE_RELEASE
 /* The parts that were opened without the database hear that it is there. */
-static void close_projection(struct wiring *w)
-{
-}
-
 static enum err_code open_projection(struct wiring *w, struct err *err)
 {
     enum err_code code = monitor_attach(w->sv.monitor, w->sv.db, err);
     if (code == ERR_OK)
         code = release_host_attach(w->sv.release, w->sv.db, w->sv.audit, err);
+    if (code == ERR_OK)
+        loop_attach(w->sv.loop, w->sv.db, &w->pipeline, w->sv.sender);
     if (code == ERR_OK && w->opt.role == WIRE_SERVER)
         code = monitor_start(w->sv.monitor, err);
     return code;
+}
+
+/* They end before the database does: the monitor's last sums are committed to it. */
+static void close_projection(struct wiring *w)
+{
+    close_loop(w);
+    close_release(w);
+    close_monitor(w);
 }
 #endif
 
@@ -413,6 +417,9 @@ static const struct part PARTS[] = {
 #ifdef HAVE_RELEASE
     {"releases", false, open_release, close_release},
 #endif
+#ifdef HAVE_LOOP
+    {"scheduler", false, open_loop, close_loop},
+#endif
     {"database", true, open_db, close_db},
     {"audit chain", true, open_audit, close_audit},
     {"tracking", true, open_track, close_track},
@@ -420,12 +427,10 @@ static const struct part PARTS[] = {
     {"registry", true, open_registry, close_registry},
 #endif
     {"alerts", true, open_sender, close_sender},
-#ifdef HAVE_RELEASE
+#ifdef HAVE_LOOP
     {"projection", true, open_projection, close_projection},
 #endif
-#ifdef HAVE_LOOP
-    {"scheduler", true, open_loop, close_loop},
-#endif
+
 };
 
 /* Opens parts in order until the first that fails or belongs to a later stage. */
