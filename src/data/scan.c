@@ -52,12 +52,12 @@ static void row_ordinal(struct buf *out, const struct json *binding, bool is_par
     }
     buf_c(out, ", CAST(file_row_number AS BIGINT)");
     if (json_len(files) > 1) {
-        buf_c(out, " + [");
+        buf_c(out, " + ([");
         for (size_t i = 0; i < json_len(files); i++) {
             buf_printf(out, "%s%lld", i ? ", " : "", (long long)offset);
             offset += json_get_int(json_at(files, i), "rows", 0);
         }
-        buf_c(out, "]::BIGINT[][CAST(file_index AS BIGINT) + 1]");
+        buf_c(out, "]::BIGINT[])[CAST(file_index AS BIGINT) + 1]");
     }
     buf_c(out, " AS __row");
 }
