@@ -125,7 +125,7 @@ static const char HEAD[] =
     "and name (`airport_hour.delay_1h`), or in double quotes. Any operation on null gives null "
     "unless it says otherwise.\n\n"
     "Binding, loosest first: `or`; `and`; `not`; comparisons and `is null`; `between`, `in`; `||`; "
-    "`+ -`; `* / // %`;\n"
+    "`+ -`; `*`, `/`, integer division, `%`;\n"
     "`^ **`; unary `-`; `::`.\n";
 
 enum err_code expr_reference_write(struct buf *out, struct err *err)

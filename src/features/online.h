@@ -118,14 +118,17 @@ enum err_code online_reader_new(struct online *o, struct online_reader **ret,
                                 struct err *err) MUST_CHECK;
 void online_reader_free(struct online_reader *r); /* accepts NULL */
 
-/* One view version resolved for this reader; resolves again by itself when the version is declared
- * or dropped. */
+/* One view version as a reader wants it; resolves again by itself when the version is declared or
+ * dropped. Set the first four members, the rest to zero. */
 struct online_view_ref {
     const char *view, *version; /* owner: the caller, as long as the ref is used */
-    uint64_t generation;        /* of the store when it was resolved; 0: never */
-    uint32_t id;                /* 0: not there */
-    uint32_t n_columns;
+    const char *const *columns; /* wanted, by name; NULL: the first n_columns as they are stored */
+    size_t n_columns;
+    uint64_t generation; /* of the store when it was resolved; 0: never */
+    uint32_t id;         /* 0: not there */
+    uint32_t n_stored;
     uint8_t types[ONLINE_COLUMNS_MAX]; /* enum value_type of the stored columns */
+    int16_t to[ONLINE_COLUMNS_MAX];    /* stored column -> wanted one, -1: not wanted */
 };
 
 /* A consistent view of the store until online_end; cheap (0.1 us). Must not nest, must be ended
@@ -133,18 +136,24 @@ struct online_view_ref {
 enum err_code online_begin(struct online_reader *r, struct err *err) MUST_CHECK;
 void online_end(struct online_reader *r);
 
+struct online_query {
+    const struct value *keys; /* of the view's entity keys, in their order */
+    size_t n_keys;
+    int64_t t_us;   /* as of */
+    int64_t ttl_us; /* 0 or less: unlimited; a value at t - ttl exactly is PRESENT */
+};
+
 struct online_hit {
     enum online_status status;
     int64_t time_us, known_us; /* AT_US_NONE when NOT_FOUND */
 };
-/* keys    values of the view's entity keys
- * t_us    as of; ttl_us 0 or less: unlimited; a value at t - ttl exactly is PRESENT
- * vals    room for n_vals columns, filled in the schema's order when PRESENT or OUTSIDE_MAX_AGE;
- * strings are valid until online_end; columns beyond those stored are null Errors  ERR_CORRUPT only
+
+/* vals    room for view->n_columns, filled in the order wanted when PRESENT or OUTSIDE_MAX_AGE; a column
+ *         that is not stored is null; strings are valid until online_end
+ * Errors  ERR_CORRUPT, ERR_IO
  * Cost    1-3 us; no allocation. */
 enum err_code online_get(struct online_reader *r, struct online_view_ref *view,
-                         const struct value *keys, size_t n_keys, int64_t t_us, int64_t ttl_us,
-                         struct value *vals, size_t n_vals, struct online_hit *ret,
+                         const struct online_query *q, struct value *vals, struct online_hit *ret,
                          struct err *err) MUST_CHECK;
 
 #endif

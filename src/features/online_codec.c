@@ -112,24 +112,23 @@ static bool get_value(struct str *s, enum value_type type, struct value *ret)
     return true;
 }
 
-bool online_row_get(struct str row, const uint8_t *types, size_t n_columns, struct value *vals,
-                    size_t n_vals)
+bool online_row_get(struct str row, const struct online_view_ref *ref, struct value *vals)
 {
-    size_t n_bitmap = (n_columns + 7) / 8;
+    size_t n_bitmap = (ref->n_stored + 7) / 8;
     if (row.n < n_bitmap)
         return false;
     const char *bitmap = row.p;
     struct str rest = str_n(row.p + n_bitmap, row.n - n_bitmap);
-    for (size_t i = 0; i < n_columns; i++) {
+    for (size_t i = 0; i < ref->n_columns; i++)
+        vals[i].type = VAL_NULL;
+    for (size_t i = 0; i < ref->n_stored; i++) {
         struct value v = {.type = VAL_NULL};
         bool is_null = (bitmap[i / 8] >> (i % 8)) & 1;
         if (!is_null &&
-            (types[i] >= VAL_TYPE_N || !get_value(&rest, (enum value_type)types[i], &v)))
+            (ref->types[i] >= VAL_TYPE_N || !get_value(&rest, (enum value_type)ref->types[i], &v)))
             return false;
-        if (i < n_vals)
-            vals[i] = v;
+        if (ref->to[i] >= 0)
+            vals[ref->to[i]] = v;
     }
-    for (size_t i = n_columns; i < n_vals; i++)
-        vals[i].type = VAL_NULL;
     return true;
 }

@@ -77,9 +77,8 @@ int online_entry_cmp(const struct entry_head *a, const struct entry_head *b);
 /* Appends a row. vals have the columns' types or are null; an int is taken for a float. */
 void online_row_put(struct buf *out, const struct online_column *cols, const struct value *vals,
                     size_t n);
-/* Fills vals (n_vals); false: damaged. */
-bool online_row_get(struct str row, const uint8_t *types, size_t n_columns, struct value *vals,
-                    size_t n_vals);
+/* Fills ref->n_columns values; false: damaged. */
+bool online_row_get(struct str row, const struct online_view_ref *ref, struct value *vals);
 
 /* ---- writing: one transaction after the other on one view version, under the writer's mutex ---- */
 struct online_write {

@@ -61,11 +61,38 @@ void online_end(struct online_reader *r)
     r->is_open = false;
 }
 
+/* Which wanted column a stored one is. */
+static int16_t wanted_index(const struct online_view_ref *ref, size_t stored, struct str name)
+{
+    if (!ref->columns)
+        return stored < ref->n_columns ? (int16_t)stored : -1;
+    for (size_t i = 0; i < ref->n_columns; i++) {
+        if (str_is(name, ref->columns[i]))
+            return (int16_t)i;
+    }
+    return -1;
+}
+
+/* Types and places of the stored columns; false: the record is damaged. */
+static bool resolve_columns(struct online_view_ref *ref, struct str rest)
+{
+    for (size_t i = 0; i < ref->n_stored; i++) {
+        if (rest.n < 2 || rest.n < 2 + (size_t)(uint8_t)rest.p[1])
+            return false;
+        struct str name = str_n(rest.p + 2, (uint8_t)rest.p[1]);
+        ref->types[i] = (uint8_t)rest.p[0];
+        ref->to[i] = wanted_index(ref, i, name);
+        rest = str_n(name.p + name.n, rest.n - 2 - name.n);
+    }
+    return true;
+}
+
 /* Looks the view version up in this snapshot and keeps what reading needs. */
 static enum err_code resolve(struct online_reader *r, struct online_view_ref *ref, struct err *err)
 {
     char key[ONLINE_META_KEY_MAX];
     size_t n;
+    struct view_head head;
     ref->generation = r->generation;
     ref->id = 0;
     if (!online_meta_key(ref->view, ref->version, key, &n))
@@ -76,27 +103,19 @@ static enum err_code resolve(struct online_reader *r, struct online_view_ref *re
         return ERR_OK;
     if (rc != 0)
         return online_lmdb_err(rc, err, "read");
-    struct view_head head;
-    if (v.mv_size < sizeof head)
-        return err_set(err, ERR_CORRUPT, "online store: the record of view '%s' is damaged",
-                       ref->view);
-    memcpy(&head, v.mv_data, sizeof head);
-    if (head.is_dropped)
-        return ERR_OK;
-    const char *p = (const char *)v.mv_data + sizeof head,
-               *end = (const char *)v.mv_data + v.mv_size;
-    if (head.n_columns > ONLINE_COLUMNS_MAX)
-        return err_set(err, ERR_CORRUPT, "online store: the record of view '%s' is damaged",
-                       ref->view);
-    for (size_t i = 0; i < head.n_columns; i++) {
-        if (end - p < 2 || end - p < 2 + (uint8_t)p[1])
-            return err_set(err, ERR_CORRUPT, "online store: the record of view '%s' is damaged",
-                           ref->view);
-        ref->types[i] = (uint8_t)p[0];
-        p += 2 + (uint8_t)p[1];
+    bool is_ok = v.mv_size >= sizeof head;
+    if (is_ok)
+        memcpy(&head, v.mv_data, sizeof head);
+    is_ok = is_ok && head.n_columns <= ONLINE_COLUMNS_MAX;
+    if (is_ok && !head.is_dropped) {
+        ref->n_stored = head.n_columns;
+        ref->id = head.id;
+        is_ok = resolve_columns(
+            ref, str_n((const char *)v.mv_data + sizeof head, v.mv_size - sizeof head));
     }
-    ref->n_columns = head.n_columns;
-    ref->id = head.id;
+    if (!is_ok)
+        return err_set(err, ERR_CORRUPT, "online store: the record of view '%s' is damaged",
+                       ref->view);
     return ERR_OK;
 }
 
@@ -117,16 +136,15 @@ static enum err_code damaged(const struct online_view_ref *ref, struct err *err)
 }
 
 static enum err_code get_list(struct online_reader *r, const struct online_view_ref *ref,
-                              const struct value *keys, size_t n_keys, struct list_view *ret,
-                              struct err *err)
+                              const struct online_query *q, struct list_view *ret, struct err *err)
 {
     uint8_t key[ONLINE_DATA_KEY];
     ret->n = 0;
     buf_reset(&r->key);
-    for (size_t i = 0; i < n_keys; i++) {
-        if (keys[i].type == VAL_NULL)
+    for (size_t i = 0; i < q->n_keys; i++) {
+        if (q->keys[i].type == VAL_NULL)
             return ERR_OK;
-        value_key_bytes(&keys[i], &r->key);
+        value_key_bytes(&q->keys[i], &r->key);
     }
     if (buf_ok(&r->key, NULL) != ERR_OK) {
         buf_fini(&r->key); /* a key longer than any that is stored */
@@ -148,8 +166,8 @@ static enum err_code get_list(struct online_reader *r, const struct online_view_
 }
 
 enum err_code online_get(struct online_reader *r, struct online_view_ref *view,
-                         const struct value *keys, size_t n_keys, int64_t t_us, int64_t ttl_us,
-                         struct value *vals, size_t n_vals, struct online_hit *ret, struct err *err)
+                         const struct online_query *q, struct value *vals, struct online_hit *ret,
+                         struct err *err)
 {
     struct list_view list;
     struct entry_head head;
@@ -162,15 +180,13 @@ enum err_code online_get(struct online_reader *r, struct online_view_ref *view,
     }
     if (view->id == 0)
         return ERR_OK;
-    enum err_code rc = get_list(r, view, keys, n_keys, &list, err);
-    if (rc != ERR_OK || list.n == 0 || !find_as_of(&list, t_us, &head))
+    enum err_code rc = get_list(r, view, q, &list, err);
+    if (rc != ERR_OK || list.n == 0 || !find_as_of(&list, q->t_us, &head))
         return rc;
-    if (head.offset > list.rows.n || head.bytes > list.rows.n - head.offset)
+    if (head.offset > list.rows.n || head.bytes > list.rows.n - head.offset ||
+        !online_row_get(str_n(list.rows.p + head.offset, head.bytes), view, vals))
         return damaged(view, err);
-    struct str row = str_n(list.rows.p + head.offset, head.bytes);
-    if (!online_row_get(row, view->types, view->n_columns, vals, n_vals))
-        return damaged(view, err);
-    bool is_old = ttl_us > 0 && (uint64_t)t_us - (uint64_t)head.time_us > (uint64_t)ttl_us;
+    bool is_old = q->ttl_us > 0 && (uint64_t)q->t_us - (uint64_t)head.time_us > (uint64_t)q->ttl_us;
     *ret = (struct online_hit){is_old ? ONLINE_OUTSIDE_MAX_AGE : ONLINE_PRESENT, head.time_us,
                                head.known_us};
     return ERR_OK;

@@ -28,6 +28,8 @@ static bool scratch_arrays(struct plan_scratch *s)
     for (size_t i = 0; is_ok && i < p->n_lookups; i++) {
         s->refs[i].view = p->lookups[i].view;
         s->refs[i].version = p->lookups[i].version;
+        s->refs[i].columns = p->lookups[i].columns;
+        s->refs[i].n_columns = p->lookups[i].n_columns;
     }
     for (size_t i = 0; is_ok && i < n_rows; i++)
         is_ok = expr_state_init(&s->states[i], p->exprs[i], &s->arena, PLAN_ROW_TEXT_BYTES, NULL) ==
@@ -215,8 +217,8 @@ static enum err_code look_up(struct plan_scratch *s, size_t index, struct online
     struct online_hit hit = {ONLINE_NOT_FOUND, AT_US_NONE, AT_US_NONE};
     for (size_t i = 0; i < l->n_keys; i++)
         keys[i] = s->values[l->keys[i].slot];
-    if (online_get(store, &s->refs[index], keys, l->n_keys, at_us, l->ttl_us, s->looked_up,
-                   l->n_columns, &hit, NULL) != ERR_OK) {
+    struct online_query q = {keys, l->n_keys, at_us, l->ttl_us};
+    if (online_get(store, &s->refs[index], &q, s->looked_up, &hit, NULL) != ERR_OK) {
         s->statuses[index] = PLAN_NO_STORE;
         return ERR_OK;
     }
