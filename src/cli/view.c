@@ -152,7 +152,7 @@ void cli_view_generic(const struct cli_page *p, const struct json *doc, const ch
 void cli_view_show(const struct cli_page *p, const struct op_route *r, const struct json *doc)
 {
     for (size_t i = 0; i < N_CLI_VIEWS; i++)
-        if (strcmp(CLI_VIEWS[i].op, r->name) == 0) {
+        if (r->command && strcmp(CLI_VIEWS[i].command, r->command) == 0) {
             CLI_VIEWS[i].show(p, doc);
             return;
         }

@@ -1,4 +1,4 @@
-/* How an answer is shown to a person. A row of CLI_VIEWS gives an operation a renderer of its own (one file per command,
+/* How an answer is shown to a person. A row of CLI_VIEWS gives a command a renderer of its own (one file per command,
  * cli/view_NAME.c); all others get cli_view_generic: a list as a table, an object as names and values.
  * Renderers write into a buffer and never fail: what a document lacks is left out. */
 #ifndef PAWL_CLI_VIEW_H
@@ -12,7 +12,7 @@ struct cli_page {
 };
 
 struct cli_view {
-    const char *op; /* "status.get" */
+    const char *command; /* "status" */
     void (*show)(const struct cli_page *p, const struct json *doc);
 };
 

@@ -3,7 +3,8 @@
 #include "base/check.h"
 
 const struct cli_view CLI_VIEWS[] = {
-    {"project.check", cli_view_problems},
-    {"card.get", cli_view_text},
+    {"check", cli_view_problems},
+    {"card", cli_view_text},
+    {"status", cli_view_status},
 };
 const size_t N_CLI_VIEWS = ARRAY_LEN(CLI_VIEWS);
