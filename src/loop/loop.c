@@ -144,6 +144,23 @@ enum err_code loop_poll(struct loop *l, struct err *err)
     return code;
 }
 
+static void loop_problem(struct loop *l, const struct err *err)
+{
+    mutex_lock(&l->state_mutex);
+    (void)snprintf(l->problem, sizeof(l->problem), "%.*s", (int)sizeof(l->problem) - 1, err->msg);
+    mutex_unlock(&l->state_mutex);
+}
+
+char *loop_trouble(struct loop *l, struct arena *a)
+{
+    char *text;
+
+    mutex_lock(&l->state_mutex);
+    text = l->problem[0] ? str_dup(a, str_c(l->problem)) : NULL;
+    mutex_unlock(&l->state_mutex);
+    return text;
+}
+
 static bool loop_wait(struct loop *l)
 {
     bool goes_on;
@@ -165,13 +182,15 @@ static void *loop_main(void *arg)
     while (loop_wait(l)) {
         struct err err = ERR_INIT;
         /* Decisions first: the book, the watch, the tables. Failures are tried again at the next round. */
-        if (release_sync(l->opt.release, &err) == ERR_OK && l->opt.db)
-            (void)release_project(l->opt.release, &err);
+        enum err_code code = release_sync(l->opt.release, &err);
+        if (code == ERR_OK && l->opt.db)
+            code = release_project(l->opt.release, &err);
         if (l->opt.is_replay || mono_ns() - last < l->opt.tick_ms * 1000000)
             continue;
         last = mono_ns();
         err_reset(&err);
-        (void)loop_poll(l, &err);
+        code = loop_poll(l, &err);
+        loop_problem(l, code == ERR_OK ? &(struct err)ERR_INIT : &err);
     }
     return NULL;
 }

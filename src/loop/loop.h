@@ -51,6 +51,8 @@ enum err_code loop_advance(struct loop *l, const char *endpoint, int64_t to_us, 
 /* One look at every endpoint at the present clock, as the thread does it. */
 enum err_code loop_poll(struct loop *l, struct err *err) MUST_CHECK;
 
+/* Why the last look of the thread failed; NULL when it did not. */
+char *loop_trouble(struct loop *l, struct arena *a);
 /* What is known of sources: [{source, state, owner, newest, age_s, blocked_by, …}] at the endpoint's clock. From memory. */
 struct json *loop_sources(struct loop *l, const char *endpoint, struct arena *a);
 /* Laps, newest first. */

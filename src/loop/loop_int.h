@@ -69,6 +69,7 @@ struct loop {
     pthread_t thread;
     bool is_started, is_stopping, is_woken;
     struct loop_endpoint *endpoints;
+    char problem[512]; /* why the last look failed; under state_mutex */
 };
 
 /* One turn of an endpoint at a time. */

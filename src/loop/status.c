@@ -305,6 +305,10 @@ static void box_monitor(const struct status *st, struct box *b)
         b->text = str_printf(st->a, "sums wait in memory: %s", m.problem);
         b->next = "pawl doctor";
     }
+    if (st->s->loop && loop_trouble(st->s->loop, st->a)) {
+        b->state = BOX_WARN;
+        b->text = str_printf(st->a, "the last look failed: %s", loop_trouble(st->s->loop, st->a));
+    }
     (void)take_alert(st, "DataDrift", BOX_WARN, str_printf(st->a, "pawl drift ls %s", st->endpoint), b);
     (void)take_alert(st, "PerformanceDecay", BOX_BROKEN, str_printf(st->a, "pawl drift ls %s --kind performance", st->endpoint), b);
 }

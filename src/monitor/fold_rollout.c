@@ -39,17 +39,18 @@ enum err_code mon_rollout_load(struct monitor *m, struct mon_endpoint *ep, struc
     return ERR_OK;
 }
 
-/* False: before the rollout, or while it was paused. */
-static bool place_of(const struct rollout_watch *w, int64_t at_us, uint32_t bucket, struct ev_place *ret)
+/* The decision that a record was answered under says its step, whatever its time says. False: before the rollout, or while it
+ * was paused. */
+static bool place_of(const struct rollout_watch *w, uint64_t generation, int64_t at_us, uint32_t bucket, struct ev_place *ret)
 {
     const struct watch_stretch *s = NULL;
 
-    for (size_t i = 0; i < w->n_stretches && w->stretches[i].from_us <= at_us; i++)
+    for (size_t i = 0; i < w->n_stretches && w->stretches[i].generation <= generation; i++)
         s = &w->stretches[i];
     if (!s || s->step < 0)
         return false;
     *ret = (struct ev_place){.step = s->step, .from_us = s->from_us, .bucket = bucket};
-    if (w->step_window_us[s->step] > US_PER_DAY) {
+    if (w->step_window_us[s->step] > US_PER_DAY && at_us > s->from_us) {
         ret->slot = (int)((at_us - s->from_us) / US_PER_HOUR);
         ret->from_us = s->from_us + ret->slot * US_PER_HOUR;
     }
@@ -146,7 +147,7 @@ enum err_code fold_rollout_record(struct monitor *m, struct mon_endpoint *ep, co
     bool is_shadow;
 
     if (!ro->is_watched || (!is_candidate && r->release != ro->watch.incumbent) || r->status == RECORD_RESCUED ||
-        !place_of(&ro->watch, at_us, r->bucket, &q.at))
+        !place_of(&ro->watch, r->generation, at_us, r->bucket, &q.at))
         return ERR_OK;
     is_shadow = ro->watch.is_shadow[q.at.step];
     q.arm = is_candidate ? ARM_CANDIDATE : ARM_INCUMBENT;

@@ -43,14 +43,19 @@ enum err_code monitor_attach(struct monitor *m, struct db *db, struct err *err)
     return code;
 }
 
+void mon_problem(struct monitor *m, const struct err *err)
+{
+    m->telemetry.is_failing = err->code != ERR_OK;
+    (void)snprintf(m->telemetry.problem, sizeof(m->telemetry.problem), "%.*s", (int)sizeof(m->telemetry.problem) - 1, err->msg);
+}
+
 /* One round: fold, and commit when it is time. The caller holds the mutex. */
 static enum err_code monitor_round(struct monitor *m, struct err *err)
 {
     enum err_code code = fold_run(m, err);
 
     if (code != ERR_OK) {
-        m->telemetry.is_failing = true;
-        (void)snprintf(m->telemetry.problem, sizeof(m->telemetry.problem), "%s", err->msg);
+        mon_problem(m, err);
         return code;
     }
     if (m->telemetry.n_uncommitted > 0 && mono_ns() - m->committed_mono_ns >= m->opt.commit_ms * 1000000) {
@@ -69,10 +74,11 @@ static void *monitor_main(void *arg)
     mutex_lock(&m->mutex);
     while (!m->is_stopping) {
         struct err err = ERR_INIT;
-        if (!m->is_loaded && m->db)
-            (void)mon_store_load(m, &err);
-        if (m->is_loaded)
-            (void)monitor_round(m, &err);
+        enum err_code code = !m->is_loaded && m->db ? mon_store_load(m, &err) : ERR_OK;
+        if (code == ERR_OK && m->is_loaded)
+            code = monitor_round(m, &err);
+        if (code != ERR_OK) /* tried again at the next round; telemetry says so */
+            mon_problem(m, &err);
         (void)cond_wait(&m->cond, &m->mutex, FOLD_PAUSE_MS);
     }
     mutex_unlock(&m->mutex);
@@ -126,8 +132,9 @@ void monitor_close(struct monitor *m)
         mutex_unlock(&m->mutex);
         (void)pthread_join(m->thread, NULL);
     }
-    if (m->is_loaded && m->telemetry.n_uncommitted > 0)
-        (void)mon_store_commit(m, &err); /* what could not be written is folded again from the log */
+    /* What cannot be written now is folded again from the log. */
+    if (m->is_loaded && m->telemetry.n_uncommitted > 0 && mon_store_commit(m, &err) != ERR_OK)
+        m->telemetry.is_failing = true;
     monitor_free(m);
 }
 

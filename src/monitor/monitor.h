@@ -52,6 +52,7 @@ enum err_code monitor_configure(struct monitor *m, const char *endpoint, const s
 struct watch_stretch {
     int step; /* -1: paused */
     int64_t from_us; /* event time */
+    uint64_t generation; /* of the decision that began it: a record made under it, or a later one, belongs here */
 };
 struct rollout_watch {
     int64_t rollout; /* id */

@@ -139,6 +139,8 @@ int64_t mon_now(struct monitor *m, const char *endpoint);
 enum err_code pending_add(struct monitor *m, const struct label_record *l, bool is_saved, struct err *err) MUST_CHECK;
 enum err_code pending_apply(struct monitor *m, struct err *err) MUST_CHECK;
 void pending_key(const struct label_record *l, char out[DIGEST_HEX_BYTES]);
+/* monitor.c */
+void mon_problem(struct monitor *m, const struct err *err); /* into the telemetry; ERR_OK clears it */
 /* monitor_store.c: the caller holds the mutex. */
 enum err_code mon_store_load(struct monitor *m, struct err *err) MUST_CHECK;
 enum err_code mon_store_commit(struct monitor *m, struct err *err) MUST_CHECK;

@@ -212,10 +212,12 @@ enum err_code mon_store_commit(struct monitor *m, struct err *err)
         code = gather_labels(&c, m, &docs, err);
     if (code == ERR_OK)
         code = db_write(m->db, commit_write, &c, err);
-    if (code == ERR_OK)
+    if (code == ERR_OK) {
         committed(m);
-    m->telemetry.is_failing = code != ERR_OK;
-    (void)snprintf(m->telemetry.problem, sizeof(m->telemetry.problem), "%s", code == ERR_OK ? "" : err->msg);
+        mon_problem(m, &(struct err)ERR_INIT);
+    } else {
+        mon_problem(m, err);
+    }
     arena_fini(&rows);
     arena_fini(&docs);
     return code;

@@ -67,10 +67,10 @@ static enum err_code origin_add(struct book *b, struct book_endpoint *e, int64_t
     return ERR_OK;
 }
 
-static void stretch_add(struct book_endpoint *e, int step, int64_t at_us)
+static void stretch_add(struct book_endpoint *e, int step, int64_t at_us, uint64_t generation)
 {
     if (e->n_stretches < WATCH_STRETCHES_MAX)
-        e->stretches[e->n_stretches++] = (struct watch_stretch){step, at_us};
+        e->stretches[e->n_stretches++] = (struct watch_stretch){step, at_us, generation};
 }
 
 /* ---- one record each ---- */
@@ -104,7 +104,7 @@ static enum err_code on_start(struct change *c, struct err *err)
     r->state = r->before_pause = r->plan.steps[r->step].share == 0 ? ROLLOUT_SHADOW : ROLLOUT_CANARY;
     c->e->has_rollout = true;
     c->e->n_stretches = 0;
-    stretch_add(c->e, r->step, c->event_us);
+    stretch_add(c->e, r->step, c->event_us, c->gen);
     return origin_add(c->book, c->e, c->release, c->extra, err);
 }
 
@@ -124,7 +124,7 @@ static enum err_code on_step(struct change *c, struct err *err)
         r->state = r->before_pause;
     r->step_started_us[r->step] = c->event_us; /* a pause starts the window of its step anew */
     r->reason = c->reason;
-    stretch_add(c->e, r->step, c->event_us);
+    stretch_add(c->e, r->step, c->event_us, c->gen);
     return ERR_OK;
 }
 
@@ -152,7 +152,7 @@ static enum err_code on_kind(struct change *c, enum serve_decision_kind kind, st
         if (c->e->has_rollout && c->e->rollout.state != ROLLOUT_PAUSED) {
             rollout_apply(&c->e->rollout, ROLLOUT_PAUSE, c->event_us);
             c->e->rollout.reason = c->reason;
-            stretch_add(c->e, -1, c->event_us);
+            stretch_add(c->e, -1, c->event_us, c->gen);
         }
         return ERR_OK;
     case SERVE_ROLLOUT_FINISH:

@@ -176,8 +176,8 @@ enum err_code host_decide(struct release_host *h, const struct serve_decision *d
         *ret = result;
     if ((is_urgent ? book_sync(h, err) : release_sync(h, err)) != ERR_OK)
         return err_wrap(err, "the decision is in force, the book of rollouts is behind");
-    if (!is_urgent && h->opt.db)
-        (void)release_project(h, &later); /* in force already; the tables catch up */
+    if (!is_urgent && h->opt.db && release_project(h, &later) != ERR_OK)
+        return ERR_OK; /* in force already; the tables catch up */
     return ERR_OK;
 }
 
@@ -234,7 +234,7 @@ enum err_code release_policy(struct release_host *h, const char *revision, struc
 {
     struct cfg_problems ps;
     struct project_file file = {0};
-    char *dir;
+    char *dir = NULL;
 
     *ret = (struct policy){0};
     cfg_problems_init(&ps, a);

@@ -248,7 +248,7 @@ static enum err_code state_of(struct db_tx *tx, int64_t number, enum release_sta
 enum err_code release_move_tx(struct db_tx *tx, int64_t number, enum release_state to, const char *actor, const char *reason,
                               int64_t at_us, struct err *err)
 {
-    enum release_state from;
+    enum release_state from = RELEASE_DRAFT;
 
     if (state_of(tx, number, &from, err) != ERR_OK)
         return err->code;
