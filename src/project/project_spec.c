@@ -68,9 +68,10 @@ static void task_decode(const struct cfg_node *root, struct project_spec *ret,
 {
     int i = 0;
     const struct cfg_node *n = cfg_get(root, "task");
-    if (!n && cfg_get(root, "dataset"))
-        cfg_error(ps, cfg_get(root, "dataset"),
-                  "a project with a dataset needs \"task:\" (binary, multiclass or regression)");
+    const struct cfg_node *learns = cfg_get(root, cfg_get(root, "dataset") ? "dataset" : "train");
+    if (!n && learns)
+        cfg_error(ps, learns,
+                  "a project that trains needs \"task:\" (binary, multiclass or regression)");
     if (n && cfg_enum(n, "task", TASKS + 1, PROJECT_TASK_N - 1, &i, ps))
         ret->task = (enum project_task)(i + 1);
 }

@@ -203,8 +203,8 @@ bool artifact_path_is_safe(struct str path);
 struct json *experiment_json(const struct experiment *e, struct arena *a);
 struct json *run_info_json(const struct run_info *r, struct arena *a);
 struct json *run_json(const struct run *r, struct arena *a); /* times as RFC 3339 */
-/* What differs: {"params":[{key,a,b}], "metrics":[{key,a,b,change}], "tags":[…], "inputs":[…],
- * "environment":[{path,a,b}]} */
+/* What differs: {"a","b": the runs, "params", "metrics", "tags", "inputs": [{key, a?, b?, change?}]}; the
+ * environment is among the tags. */
 struct json *run_diff_json(const struct run *a_run, const struct run *b_run, struct arena *a);
 
 #endif
