@@ -17,6 +17,8 @@ struct drift_law {
 };
 const struct drift_law *drift_law_of(enum drift_rule rule, enum hist_kind kind);
 
+/* The Anderson-Darling statistic alone. */
+double drift_ad_score(const uint64_t *ref, const uint64_t *cur, size_t n_bins);
 /* PSI less its expectation without drift. */
 double drift_effect(const uint64_t *ref, const uint64_t *cur, size_t n_bins);
 

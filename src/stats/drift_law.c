@@ -34,11 +34,6 @@ double drift_effect(const uint64_t *ref, const uint64_t *cur, size_t n_bins)
 }
 
 /* ---- Anderson-Darling ---- */
-static double ad_score(const uint64_t *ref, const uint64_t *cur, size_t n_bins)
-{
-    return scores(ref, cur, n_bins).ad;
-}
-
 static double ad_mean(const uint64_t *ref, const uint64_t *cur, size_t n_bins)
 {
     double total = (double)(hist_total(ref, n_bins) + hist_total(cur, n_bins)), last = 0;
@@ -206,7 +201,7 @@ static double linf_sf(const uint64_t *ref, const uint64_t *cur, size_t n_bins, d
 }
 
 static const struct drift_law AD = {
-    "anderson_darling", ad_score, drift_ad_sf_inv, ad_mean, drift_ad_sf, true, false};
+    "anderson_darling", drift_ad_score, drift_ad_sf_inv, ad_mean, drift_ad_sf, true, false};
 static const struct drift_law LAWS[DRIFT_RULE_N] = {
     [DRIFT_RULE_DEFAULT] = {"chi_square", chi2_score, chi2_quantile, chi2_mean, chi2_sf, true,
                             false},

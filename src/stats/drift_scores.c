@@ -7,7 +7,7 @@
  * 1e-4 is too light (the first eigenvalue dominates there), so it would raise about ten times the promised alarms. */
 #include <math.h>
 
-#include "stats/drift.h"
+#include "stats/drift_int.h"
 #include "stats/special.h"
 
 struct pair {
@@ -72,6 +72,15 @@ static void cumulative_scores(const uint64_t *ref, const uint64_t *cur, size_t n
     }
     s->ad = k * sum;
     s->chi2_df = n_filled > 0 ? (double)(n_filled - 1) : 0;
+}
+
+double drift_ad_score(const uint64_t *ref, const uint64_t *cur, size_t n_bins)
+{
+    struct drift_scores s = {0};
+    struct pair t = sums_of(ref, cur, n_bins);
+    if (t.n > 0 && t.m > 0)
+        cumulative_scores(ref, cur, n_bins, t, &s);
+    return s.ad;
 }
 
 enum err_code drift_scores_of(const uint64_t *ref, const uint64_t *cur, size_t n_bins,

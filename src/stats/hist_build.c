@@ -195,14 +195,59 @@ static enum err_code category_edges(const struct column *c, struct arena *a, str
 
 /* ---- counting ---- */
 
+/* Clock marks that chunks may start on. */
+static const int64_t DURATIONS[] = {
+    US_PER_MIN,       5 * US_PER_MIN,  15 * US_PER_MIN, 30 * US_PER_MIN,
+    US_PER_HOUR,      2 * US_PER_HOUR, 3 * US_PER_HOUR, 6 * US_PER_HOUR,
+    12 * US_PER_HOUR, US_PER_DAY,      7 * US_PER_DAY,  28 * US_PER_DAY,
+};
+#define N_DURATIONS (sizeof(DURATIONS) / sizeof(DURATIONS[0]))
+
+/* Chunk of each row. With times: pieces of the shortest duration that makes at most HIST_CHUNKS_MAX of them with
+ * HIST_CHUNK_ROWS_MIN rows on average, starting on clock marks, as monitor windows do. Else equal numbers of rows, a short
+ * rest belonging to the last. */
+struct chunk_cut {
+    int64_t duration_us; /* 0: by rows */
+    size_t rows, n_chunks;
+};
+
+static bool is_sorted(const int64_t *t, size_t n)
+{
+    for (size_t i = 1; i < n; i++)
+        if (t[i] < t[i - 1])
+            return false;
+    return true;
+}
+
+static size_t count_pieces(const int64_t *t, size_t n, int64_t duration_us)
+{
+    size_t pieces = n > 0;
+    for (size_t i = 1; i < n; i++)
+        pieces += floor_div_i64(t[i], duration_us) != floor_div_i64(t[i - 1], duration_us);
+    return pieces;
+}
+
+static struct chunk_cut cut_of(const struct hist_input *in)
+{
+    size_t n = in->values.n, rows = (n + HIST_CHUNKS_MAX - 1) / HIST_CHUNKS_MAX;
+    struct chunk_cut c = {.rows = rows < HIST_CHUNK_ROWS_MIN ? HIST_CHUNK_ROWS_MIN : rows};
+    c.n_chunks = n / c.rows > 0 ? n / c.rows : 1;
+    if (!in->time_us || !is_sorted(in->time_us, n))
+        return c;
+    for (size_t d = 0; d < N_DURATIONS; d++) {
+        size_t pieces = count_pieces(in->time_us, n, DURATIONS[d]);
+        if (pieces <= HIST_CHUNKS_MAX && pieces * HIST_CHUNK_ROWS_MIN <= n)
+            return (struct chunk_cut){DURATIONS[d], 0, pieces};
+    }
+    return c;
+}
+
 static enum err_code count_chunks(const struct hist_input *in, struct arena *a,
                                   struct hist_reference *r, struct err *err)
 {
-    size_t n = in->values.n, n_cells = r->edges.n_cells;
-    size_t rows = (n + HIST_CHUNKS_MAX - 1) / HIST_CHUNKS_MAX;
-    rows = rows < HIST_CHUNK_ROWS_MIN ? HIST_CHUNK_ROWS_MIN : rows;
-    r->n_chunks = n / rows; /* a short rest belongs to the last chunk */
-    r->n_chunks = r->n_chunks ? r->n_chunks : 1;
+    size_t n = in->values.n, n_cells = r->edges.n_cells, chunk = 0;
+    struct chunk_cut cut = cut_of(in);
+    r->n_chunks = cut.n_chunks;
     r->counts = ARENA_NEW_N(a, uint64_t, n_cells);
     r->chunks = ARENA_NEW_N(a, uint32_t, r->n_chunks * n_cells);
     r->chunk_from_us = in->time_us ? ARENA_NEW_N(a, int64_t, r->n_chunks) : NULL;
@@ -211,11 +256,17 @@ static enum err_code count_chunks(const struct hist_input *in, struct arena *a,
     for (size_t i = 0; i < n; i++) {
         struct value v = column_value(&in->values, i);
         size_t cell = hist_cell_value(&r->edges, &v);
-        size_t chunk = i / rows < r->n_chunks ? i / rows : r->n_chunks - 1;
+        bool is_next = i == 0;
+        if (i > 0 && cut.duration_us > 0)
+            is_next = floor_div_i64(in->time_us[i], cut.duration_us) !=
+                      floor_div_i64(in->time_us[i - 1], cut.duration_us);
+        else if (i > 0)
+            is_next = i % cut.rows == 0 && i / cut.rows < cut.n_chunks;
+        chunk += is_next && i > 0;
+        if (is_next && in->time_us)
+            r->chunk_from_us[chunk] = in->time_us[i];
         r->counts[cell]++;
         r->chunks[chunk * n_cells + cell]++;
-        if (in->time_us && i % rows == 0 && i / rows < r->n_chunks)
-            r->chunk_from_us[chunk] = in->time_us[i];
     }
     r->n = n;
     return ERR_OK;

@@ -50,17 +50,24 @@ struct quadratic {
     double max;
 };
 
-/* Cumulant generating function K(t) = -1/2 sum ln(1 - 2 t lambda), and two derivatives. */
-static void cumulants(const struct quadratic *q, double t, double *k0, double *k1, double *k2)
+/* Cumulant generating function K(t) = -1/2 sum ln(1 - 2 t lambda). */
+static double cumulant(const struct quadratic *q, double t)
 {
-    double s0 = 0, s1 = 0, s2 = 0;
+    double sum = 0;
+    for (size_t i = 0; i < q->n; i++)
+        sum -= 0.5 * log1p(-2.0 * t * q->lambda[i]);
+    return sum;
+}
+
+/* Its first two derivatives. */
+static void slopes(const struct quadratic *q, double t, double *k1, double *k2)
+{
+    double s1 = 0, s2 = 0;
     for (size_t i = 0; i < q->n; i++) {
-        double d = 1.0 - 2.0 * t * q->lambda[i], r = q->lambda[i] / d;
-        s0 -= 0.5 * log(d);
+        double r = q->lambda[i] / (1.0 - 2.0 * t * q->lambda[i]);
         s1 += r;
         s2 += 2.0 * r * r;
     }
-    *k0 = s0;
     *k1 = s1;
     *k2 = s2;
 }
@@ -72,8 +79,8 @@ static double saddle_point(const struct quadratic *q, double mean, double x)
     double hi = x < mean ? 0 : fmax(0, (1.0 - q->max / x) / (2.0 * q->max));
     double t = 0.5 * (lo + hi);
     for (int i = 0; i < 100; i++) {
-        double k0, k1, k2;
-        cumulants(q, t, &k0, &k1, &k2);
+        double k1, k2;
+        slopes(q, t, &k1, &k2);
         if (fabs(k1 - x) <= 1e-12 * x)
             return t;
         if (k1 < x)
@@ -88,8 +95,8 @@ static double saddle_point(const struct quadratic *q, double mean, double x)
 
 static double quadratic_sf(const struct quadratic *q, double x)
 {
-    double mean, k0, k2, k3 = 0;
-    cumulants(q, 0, &k0, &mean, &k2);
+    double mean, k2, k3 = 0;
+    slopes(q, 0, &mean, &k2);
     if (!(x > 0))
         return 1;
     for (size_t i = 0; i < q->n; i++)
@@ -98,8 +105,8 @@ static double quadratic_sf(const struct quadratic *q, double x)
         return 0.5 - k3 / (6.0 * sqrt(2.0 * M_PI) * k2 * sqrt(k2)) -
                (x - mean) / sqrt(2.0 * M_PI * k2);
     double t = saddle_point(q, mean, x), k1;
-    cumulants(q, t, &k0, &k1, &k2);
-    double w = copysign(sqrt(fmax(0, 2.0 * (t * x - k0))), t), v = t * sqrt(k2);
+    slopes(q, t, &k1, &k2);
+    double w = copysign(sqrt(fmax(0, 2.0 * (t * x - cumulant(q, t)))), t), v = t * sqrt(k2);
     return stats_normal_sf(w + log(v / w) / w);
 }
 
