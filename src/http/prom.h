@@ -4,7 +4,7 @@
  *     prom_family(p, PROM_PREDICTIONS);                        // HELP and TYPE from the table, once
  *     prom_sample(p, 17, "model", "delay", "role", "live", NULL);
  *
- * Names, types and help are rows of one table (http/prom_table.c). Names end in a base unit; counters in _total. */
+ * Names, kinds and help are rows of spec/metrics.toml. Names end in a base unit; counters in _total. */
 #ifndef PAWL_HTTP_PROM_H
 #define PAWL_HTTP_PROM_H
 
@@ -12,44 +12,7 @@
 #include <stdint.h>
 
 #include "base/str.h"
-
-enum prom_metric {
-    PROM_BUILD_INFO,
-    PROM_START_TIME,
-    PROM_HTTP_REQUESTS,
-    PROM_HTTP_CONNECTIONS,
-    PROM_HTTP_QUEUE_WAITING,
-    PROM_HTTP_QUEUE_FULL,
-    PROM_HTTP_EXPIRED,
-    PROM_HTTP_REFUSED,
-    PROM_PREDICTIONS,
-    PROM_PREDICTION_DURATION,
-    PROM_PREDICTION_FALLBACKS,
-    PROM_PREDICTION_NO_KEY,
-    PROM_ENDPOINT_RELEASE,
-    PROM_ENDPOINT_SHARE,
-    PROM_ENDPOINT_HOLD,
-    PROM_ROLLBACKS,
-    PROM_SNAPSHOTS_RETIRED,
-    PROM_LOG_RECORDS,
-    PROM_LOG_DROPPED,
-    PROM_LOG_BYTES,
-    PROM_LOG_RECOVERED,
-    PROM_LOG_RING_FULL_RATIO,
-    PROM_LABELS,
-    PROM_JOURNAL_GENERATION,
-    PROM_FEATURE_DRIFT,
-    PROM_MODEL_METRIC,
-    PROM_LABEL_COVERAGE,
-    PROM_SLO_BURN_RATE,
-    PROM_SOURCE_AGE,
-    PROM_ALERTS_FIRING,
-    PROM_ROLLOUT_VERDICT,
-    PROM_COST,
-    PROM_JOBS,
-    PROM_JOB_DURATION,
-    PROM_METRIC_N
-};
+#include "http/prom_metrics.h" /* enum prom_metric, generated from spec/metrics.toml */
 
 struct prom {
     struct buf *out;
