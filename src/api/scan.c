@@ -41,20 +41,20 @@ char scan_peek(struct scan *s)
     return s->p < s->end ? *s->p : 0;
 }
 
-static const char *printable(char c, char out[8])
+static const char *printable(char c, char out[16])
 {
     if (c == 0)
         return "the end";
     if (c < ' ' || c > '~')
-        snprintf(out, 8, "byte %d", (unsigned char)c);
+        snprintf(out, 16, "byte %d", (unsigned char)c);
     else
-        snprintf(out, 8, "'%c'", c);
+        snprintf(out, 16, "'%c'", c);
     return out;
 }
 
 bool scan_take(struct scan *s, char c)
 {
-    char text[8];
+    char text[16];
     char next = scan_peek(s);
     if (s->err->code != ERR_OK)
         return false;
@@ -334,7 +334,7 @@ static bool enter(struct scan *s, char open)
 /* Takes the comma between, or the closing bracket (then false). */
 static bool more(struct scan *s, bool *is_first, char close)
 {
-    char text[8];
+    char text[16];
     char c = scan_peek(s);
     if (s->err->code != ERR_OK)
         return false;
