@@ -10,9 +10,9 @@
 #include "pipeline/run.h"
 
 enum check_depth {
-    CHECK_FILE, /* pawl.yaml alone */
-    CHECK_DATA, /* and the data's schemas */
-    CHECK_LEAK, /* and views recomputed as of several times: does one know the future? */
+    CHECK_DEPTH_FILE, /* pawl.yaml alone */
+    CHECK_DEPTH_DATA, /* and the data's schemas */
+    CHECK_DEPTH_LEAK, /* and views recomputed as of several times: does one know the future? */
     CHECK_DEPTH_N
 };
 

@@ -61,8 +61,8 @@ enum err_code pipeline_spec_read(const char *dir, struct arena *a, struct pipeli
         features_spec_decode(cfg_get(root, "features"), root, a, &s.features, ps);
         s.has_dataset = cfg_get(root, "dataset") != NULL;
         if (s.has_dataset)
-            dataset_spec_decode(cfg_get(root, "dataset"), &s.sources, &s.features, a,
-                                &s.dataset, ps);
+            dataset_spec_decode(cfg_get(root, "dataset"), &s.sources, &s.features, a, &s.dataset,
+                                ps);
         s.has_train = cfg_get(root, "train") != NULL;
         (void)train_spec_decode(cfg_get(root, "train"), root, a, &s.train, ps);
         user_steps_decode(cfg_get(root, "steps"), a, &s.steps, ps);

@@ -163,6 +163,9 @@ enum err_code result_fill(struct pipe *p, enum err_code code, struct pipeline_re
     (void)json_set(a, doc, "project", json_cstr(a, p->spec->project.name));
     (void)json_set(a, doc, "revision", json_cstr(a, p->revision));
     (void)json_set(a, doc, "as_of", json_time(a, p->as_of_us));
+    if (p->spec->has_train)
+        (void)json_set(a, doc, "seed",
+                       json_int(a, p->order->is_seed ? p->order->seed : p->spec->train.seed));
     if (p->is_resumed)
         (void)json_set(a, doc, "resumed", json_bool(a, true));
     (void)json_set(a, doc, "counts", counts);
