@@ -5,9 +5,6 @@
 #include "track/track.h"
 
 #define PROGRAM_TIMEOUT_MS 10000
-#ifndef PAWL_VERSION
-#define PAWL_VERSION "0.1.0"
-#endif
 
 /* The first line that the program prints about itself; a program that is not there is left out. */
 static void programs_put(const struct environment_ask *ask, struct json *j, struct arena *a)
