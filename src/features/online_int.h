@@ -27,6 +27,7 @@ struct online {
     MDB_dbi meta, data;
     struct mutex writer;
     _Atomic uint64_t generation; /* of the set of views; starts at 1 */
+    _Atomic uint64_t n_commits;  /* commits begun: see online_begin */
 };
 
 /* Fixed part of a view record; names of the columns follow. */
@@ -55,6 +56,9 @@ struct list_view {
 };
 
 enum err_code online_lmdb_err(int rc, struct err *err, const char *what) MUST_CHECK;
+
+/* Every commit of a write goes through here. Ends txn in any case. */
+enum err_code online_commit(struct online *o, MDB_txn *txn, struct err *err) MUST_CHECK;
 
 /* Meta key of a view version; false when the names are too long or empty. */
 bool online_meta_key(const char *view, const char *version, char out[ONLINE_META_KEY_MAX],

@@ -6,6 +6,8 @@
 #include "base/clock.h"
 #include "features/online_int.h"
 
+#define BEGIN_TRIES 1000
+
 struct online_reader {
     struct online *o;
     MDB_txn *txn;
@@ -43,15 +45,25 @@ void online_reader_free(struct online_reader *r)
     free(r);
 }
 
+/* LMDB (0.9.24) copies the roots of the last transaction without looking whether the writer has come round to that
+ * place again meanwhile: a reader that is preempted there for the length of two commits may copy roots that are being
+ * written. It cannot have happened when no commit began while the snapshot was taken; else it is taken again. */
 enum err_code online_begin(struct online_reader *r, struct err *err)
 {
     CHECK(!r->is_open);
-    r->generation = atomic_load(&r->o->generation);
-    int rc = mdb_txn_renew(r->txn);
-    if (rc != 0)
-        return online_lmdb_err(rc, err, "read");
-    r->is_open = true;
-    return ERR_OK;
+    for (int i = 0; i < BEGIN_TRIES; i++) {
+        uint64_t before = atomic_load(&r->o->n_commits);
+        r->generation = atomic_load(&r->o->generation);
+        int rc = mdb_txn_renew(r->txn);
+        if (rc != 0)
+            return online_lmdb_err(rc, err, "read");
+        r->is_open = atomic_load(&r->o->n_commits) == before;
+        if (r->is_open)
+            return ERR_OK;
+        mdb_txn_reset(r->txn);
+    }
+    return err_set(err, ERR_BUSY,
+                   "online store: commits follow each other too fast to read between them");
 }
 
 void online_end(struct online_reader *r)

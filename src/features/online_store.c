@@ -180,8 +180,7 @@ static enum err_code open_databases(struct online *o, struct err *err)
         mdb_txn_abort(txn);
         return rc;
     }
-    lmdb = mdb_txn_commit(txn);
-    return lmdb == 0 ? ERR_OK : online_lmdb_err(lmdb, err, "open");
+    return online_commit(o, txn, err);
 }
 
 static enum err_code open_env(struct online *o, const struct online_options *opt, struct err *err)
@@ -327,8 +326,7 @@ enum err_code online_declare(struct online *o, const struct online_schema *s, st
     int lmdb = mdb_txn_begin(o->env, NULL, 0, &txn);
     rc = lmdb == 0 ? declare_in(o, txn, s, r, err) : online_lmdb_err(lmdb, err, "declare");
     if (rc == ERR_OK) {
-        lmdb = mdb_txn_commit(txn);
-        rc = lmdb == 0 ? ERR_OK : online_lmdb_err(lmdb, err, "declare");
+        rc = online_commit(o, txn, err);
         atomic_fetch_add(&o->generation, 1);
     } else if (txn) {
         mdb_txn_abort(txn);
@@ -483,8 +481,7 @@ static enum err_code drop_step(struct online *o, const char *view, const char *v
         mdb_txn_abort(txn);
         return rc;
     }
-    lmdb = mdb_txn_commit(txn);
-    return lmdb == 0 ? ERR_OK : online_lmdb_err(lmdb, err, "drop");
+    return online_commit(o, txn, err);
 }
 
 static enum err_code drop_locked(struct online *o, const char *view, const char *version,

@@ -3,6 +3,13 @@
 
 #include "features/online_int.h"
 
+enum err_code online_commit(struct online *o, MDB_txn *txn, struct err *err)
+{
+    atomic_fetch_add(&o->n_commits, 1);
+    int lmdb = mdb_txn_commit(txn);
+    return lmdb == 0 ? ERR_OK : online_lmdb_err(lmdb, err, "commit");
+}
+
 enum err_code online_write_init(struct online_write *w, struct online *o, const char *view,
                                 const char *version, struct err *err)
 {
@@ -49,8 +56,7 @@ enum err_code online_write_end(struct online_write *w, enum err_code rc, struct 
         mdb_txn_abort(w->txn);
         return rc;
     }
-    int lmdb = mdb_txn_commit(w->txn);
-    return lmdb == 0 ? ERR_OK : online_lmdb_err(lmdb, err, "write");
+    return online_commit(w->o, w->txn, err);
 }
 
 enum err_code online_write_list(struct online_write *w, const uint8_t data_key[ONLINE_DATA_KEY],
