@@ -57,10 +57,12 @@ static BoosterHandle train(void)
 
 static float library_predict(BoosterHandle b, const float *x, size_t n)
 {
-    static const char CONFIG[] = "{\"type\":0,\"training\":false,\"iteration_begin\":0,\"iteration_end\":0,"
-                                 "\"strict_shape\":false,\"cache_id\":0,\"missing\":NaN}";
+    static const char CONFIG[] =
+        "{\"type\":0,\"training\":false,\"iteration_begin\":0,\"iteration_end\":0,"
+        "\"strict_shape\":false,\"cache_id\":0,\"missing\":NaN}";
     char array[128];
-    snprintf(array, sizeof array, "{\"data\":[%zu,true],\"shape\":[%zu,%d],\"typestr\":\"<f4\",\"version\":3}",
+    snprintf(array, sizeof array,
+             "{\"data\":[%zu,true],\"shape\":[%zu,%d],\"typestr\":\"<f4\",\"version\":3}",
              (size_t)(uintptr_t)x, n, N_FEATURES);
     bst_ulong const *shape;
     bst_ulong dim;
@@ -88,8 +90,8 @@ static void measure(BoosterHandle b, const struct tree_model *m, size_t batch)
             best[who] = us < best[who] ? us : best[who];
         }
     }
-    printf("%zu row(s) a call: ours %.3f us a row, library %.3f us a row, ratio %.3f (%.0f)\n", batch, best[0],
-           best[1], best[0] / best[1], sink);
+    printf("%zu row(s) a call: ours %.3f us a row, library %.3f us a row, ratio %.3f (%.0f)\n",
+           batch, best[0], best[1], best[0] / best[1], sink);
     free(scratch);
 }
 
@@ -109,8 +111,9 @@ int main(void)
         fprintf(stderr, "%s\n", err.msg);
         return 1;
     }
-    printf("model of %zu trees, %zu nodes, %zu bytes of JSON read in %.1f ms\n", tree_model_n_trees(m),
-           tree_model_n_nodes(m), (size_t)n, (double)(mono_ns() - start) / 1e6);
+    printf("model of %zu trees, %zu nodes, %zu bytes of JSON read in %.1f ms\n",
+           tree_model_n_trees(m), tree_model_n_nodes(m), (size_t)n,
+           (double)(mono_ns() - start) / 1e6);
     measure(b, m, 1);
     measure(b, m, N_ROWS);
     tree_model_free(m);

@@ -13,8 +13,9 @@
 #include "expr_try.h"
 
 static const struct expr_column COLS[] = {
-    {"i", VAL_INT}, {"f", VAL_FLOAT}, {"b", VAL_BOOL}, {"s", VAL_STR}, {"t", VAL_TIME}, {"view.x", VAL_FLOAT},
-    {"other.x", VAL_INT}, {"other.y", VAL_INT}, {"odd name", VAL_INT}, {"nothing", VAL_NULL},
+    {"i", VAL_INT},        {"f", VAL_FLOAT},      {"b", VAL_BOOL},      {"s", VAL_STR},
+    {"t", VAL_TIME},       {"view.x", VAL_FLOAT}, {"other.x", VAL_INT}, {"other.y", VAL_INT},
+    {"odd name", VAL_INT}, {"nothing", VAL_NULL},
 };
 #define N_COLS (sizeof COLS / sizeof COLS[0])
 
@@ -49,8 +50,8 @@ static void check(const char *text, struct value want)
         fail_msg("%s", err.msg);
     expr_eval(e, &st, vals, &got);
     if (!value_same(&want, &got))
-        fail_msg("%s gives type %s int %lld float %.17g", text, value_type_name(got.type), (long long)got.u.i,
-                 got.u.f);
+        fail_msg("%s gives type %s int %lld float %.17g", text, value_type_name(got.type),
+                 (long long)got.u.i, got.u.f);
     if (got.type != VAL_NULL)
         assert_int_equal(got.type, expr_type(e));
     arena_fini(&a);
@@ -260,7 +261,8 @@ static void test_names_and_reads(void **state)
     assert_string_equal(names[1], "view.x");
     assert_string_equal(names[2], "i");
     struct expr *e;
-    assert_int_equal(expr_compile(STR("f + view.x * f > ln(i)"), COLS, N_COLS, &a, &e, NULL), ERR_OK);
+    assert_int_equal(expr_compile(STR("f + view.x * f > ln(i)"), COLS, N_COLS, &a, &e, NULL),
+                     ERR_OK);
     assert_int_equal(expr_n_reads(e), 3);
     assert_int_equal(expr_read(e, 0), 0);
     assert_int_equal(expr_read(e, 1), 1);
@@ -303,7 +305,8 @@ static void test_reference_page(void **state)
     if (path && file_read(path, 1 << 20, &a, &file, &err) != ERR_OK)
         fail_msg("%s", err.msg);
     if (path && !str_eq(file, buf_view(&page)))
-        fail_msg("docs/reference/expressions.md is not what the table says: run this test with PAWL_WRITE_DOCS=1");
+        fail_msg("docs/reference/expressions.md is not what the table says: run this test with "
+                 "PAWL_WRITE_DOCS=1");
     assert_true(expr_n_functions() > 60);
     buf_fini(&page);
     arena_fini(&a);
@@ -312,11 +315,11 @@ static void test_reference_page(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values),          cmocka_unit_test(test_logic),
-        cmocka_unit_test(test_text_and_time),   cmocka_unit_test(test_buckets),
-        cmocka_unit_test(test_errors),          cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_canonical_text),  cmocka_unit_test(test_names_and_reads),
-        cmocka_unit_test(test_text_room),       cmocka_unit_test(test_reference_page),
+        cmocka_unit_test(test_values),         cmocka_unit_test(test_logic),
+        cmocka_unit_test(test_text_and_time),  cmocka_unit_test(test_buckets),
+        cmocka_unit_test(test_errors),         cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_canonical_text), cmocka_unit_test(test_names_and_reads),
+        cmocka_unit_test(test_text_room),      cmocka_unit_test(test_reference_page),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

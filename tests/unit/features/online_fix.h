@@ -19,7 +19,9 @@ struct online_fix {
 static inline void fix_open(struct online_fix *f)
 {
     struct err err = ERR_INIT;
-    ASSERT_OK(online_open(&(struct online_options){.dir = f->dir, .map_bytes = INT64_C(1) << 32}, &f->o, &err), &err);
+    ASSERT_OK(online_open(&(struct online_options){.dir = f->dir, .map_bytes = INT64_C(1) << 32},
+                          &f->o, &err),
+              &err);
     ASSERT_OK(online_reader_new(f->o, &f->r, &err), &err);
 }
 

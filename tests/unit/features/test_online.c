@@ -19,13 +19,18 @@ static const char *const WANT_X[] = {"x"};
 static void declare(struct online *o, const char *version, int history)
 {
     struct err err = ERR_INIT;
-    struct online_schema s = {.view = "v", .version = version, .columns = COLS, .n_columns = 2, .n_keys = 1,
+    struct online_schema s = {.view = "v",
+                              .version = version,
+                              .columns = COLS,
+                              .n_columns = 2,
+                              .n_keys = 1,
                               .history = history};
     ASSERT_OK(online_declare(o, &s, &err), &err);
 }
 
 /* n rows of one key. */
-static struct online_put_stats put(struct online *o, const char *key, size_t n, int64_t *times, int64_t *knowns, double *xs)
+static struct online_put_stats put(struct online *o, const char *key, size_t n, int64_t *times,
+                                   int64_t *knowns, double *xs)
 {
     struct err err = ERR_INIT;
     struct str keys[64], names[64];
@@ -35,20 +40,24 @@ static struct online_put_stats put(struct online *o, const char *key, size_t n, 
         names[i] = STR("n");
     }
     struct column key_col = {"k", VAL_STR, n, NULL, {.s = keys}};
-    struct column values[2] = {{"x", VAL_FLOAT, n, NULL, {.f = xs}}, {"name", VAL_STR, n, NULL, {.s = names}}};
-    struct column time = {"t", VAL_TIME, n, NULL, {.i = times}}, known = {"known", VAL_TIME, n, NULL, {.i = knowns}};
+    struct column values[2] = {{"x", VAL_FLOAT, n, NULL, {.f = xs}},
+                               {"name", VAL_STR, n, NULL, {.s = names}}};
+    struct column time = {"t", VAL_TIME, n, NULL, {.i = times}},
+                  known = {"known", VAL_TIME, n, NULL, {.i = knowns}};
     struct online_batch b = {"v", "1", n, &key_col, values, &time, knowns ? &known : NULL};
     ASSERT_OK(online_put(o, &b, &stats, &err), &err);
     return stats;
 }
 
-static struct online_put_stats put1(struct online *o, const char *key, int64_t time, int64_t known, double x)
+static struct online_put_stats put1(struct online *o, const char *key, int64_t time, int64_t known,
+                                    double x)
 {
     return put(o, key, 1, &time, &known, &x);
 }
 
 /* Value of x as of t, NaN when not found. */
-static double get(struct online_fix *f, const char *key, int64_t t, int64_t ttl, enum online_status *ret)
+static double get(struct online_fix *f, const char *key, int64_t t, int64_t ttl,
+                  enum online_status *ret)
 {
     struct err err = ERR_INIT;
     struct online_view_ref ref = {.view = "v", .version = "1", .columns = WANT_X, .n_columns = 1};
@@ -61,12 +70,14 @@ static double get(struct online_fix *f, const char *key, int64_t t, int64_t ttl,
     return v.type == VAL_FLOAT ? v.u.f : NAN;
 }
 
-static void expect(struct online_fix *f, int64_t t, int64_t ttl, enum online_status status, double x)
+static void expect(struct online_fix *f, int64_t t, int64_t ttl, enum online_status status,
+                   double x)
 {
     enum online_status got;
     double v = get(f, "a", t, ttl, &got);
     if (got != status || (status != ONLINE_NOT_FOUND && v != x))
-        fail_msg("as of %lld ttl %lld: %s %g", (long long)t, (long long)ttl, online_status_name(got), v);
+        fail_msg("as of %lld ttl %lld: %s %g", (long long)t, (long long)ttl,
+                 online_status_name(got), v);
 }
 
 static void test_as_of(void **state)
@@ -135,11 +146,14 @@ static void test_nulls_and_columns(void **state)
     struct err err = ERR_INIT;
     fix_init(&f);
     declare(f.o, "1", 0);
-    struct str keys[] = {STR("a"), STR("b"), STR("c")}, names[] = {STR("one"), STR(""), STR("three")};
+    struct str keys[] = {STR("a"), STR("b"), STR("c")},
+               names[] = {STR("one"), STR(""), STR("three")};
     int64_t times[] = {1, 2, 3}, xs[] = {7, 8, 9}; /* ints are taken for floats */
     uint8_t key_valid[] = {1, 0, 1}, time_valid[] = {1, 1, 0}, x_valid[] = {0, 1, 1};
-    struct column key = {"k", VAL_STR, 3, key_valid, {.s = keys}}, time = {"t", VAL_TIME, 3, time_valid, {.i = times}};
-    struct column values[2] = {{"x", VAL_INT, 3, x_valid, {.i = xs}}, {"name", VAL_STR, 3, NULL, {.s = names}}};
+    struct column key = {"k", VAL_STR, 3, key_valid, {.s = keys}},
+                  time = {"t", VAL_TIME, 3, time_valid, {.i = times}};
+    struct column values[2] = {{"x", VAL_INT, 3, x_valid, {.i = xs}},
+                               {"name", VAL_STR, 3, NULL, {.s = names}}};
     struct online_batch b = {"v", "1", 3, &key, values, &time, NULL};
     struct online_put_stats s;
     ASSERT_OK(online_put(f.o, &b, &s, &err), &err);
@@ -176,7 +190,8 @@ static void test_views(void **state)
     declare(f.o, "1", 4);
     declare(f.o, "2", 0);
     declare(f.o, "1", 5); /* again: the history is taken over */
-    struct online_schema other = {.view = "v", .version = "1", .columns = COLS, .n_columns = 1, .n_keys = 1};
+    struct online_schema other = {
+        .view = "v", .version = "1", .columns = COLS, .n_columns = 1, .n_keys = 1};
     assert_int_equal(online_declare(f.o, &other, &err), ERR_CONFLICT);
     put1(f.o, "a", 10 * HOUR, 11 * HOUR, 1);
     put1(f.o, "b", 12 * HOUR, 12 * HOUR, 2);
@@ -278,10 +293,11 @@ static void ref_check(struct online_fix *f, const struct ref_list *lists, struct
         const struct ref_row *want = NULL;
         snprintf(key, sizeof key, "k%d", k);
         for (size_t j = lists[k].n; j-- > 0 && !want;)
-            want = lists[k].rows[j].time <= t && lists[k].rows[j].known <= t ? &lists[k].rows[j] : NULL;
-        enum online_status got, status = !want ? ONLINE_NOT_FOUND
-                                     : ttl && want->time < t - ttl ? ONLINE_OUTSIDE_MAX_AGE
-                                                                  : ONLINE_PRESENT;
+            want = lists[k].rows[j].time <= t && lists[k].rows[j].known <= t ? &lists[k].rows[j]
+                                                                             : NULL;
+        enum online_status got, status = !want                         ? ONLINE_NOT_FOUND
+                                         : ttl && want->time < t - ttl ? ONLINE_OUTSIDE_MAX_AGE
+                                                                       : ONLINE_PRESENT;
         double x = get(f, key, t, ttl, &got);
         assert_int_equal(got, status);
         if (want)
@@ -307,8 +323,8 @@ static void test_random(void **state)
         int of_key[97];
         size_t n = 1 + rng_below(&rng, 97);
         for (size_t i = 0; i < n; i++) {
-            struct ref_row r = {(int)rng_below(&rng, N_KEYS), (int64_t)(done / 10 + rng_below(&rng, 60)), 0,
-                                rng_f64(&rng)};
+            struct ref_row r = {(int)rng_below(&rng, N_KEYS),
+                                (int64_t)(done / 10 + rng_below(&rng, 60)), 0, rng_f64(&rng)};
             r.known = r.time + (int64_t)rng_below(&rng, 20);
             of_key[i] = r.key;
             snprintf(text[i], sizeof text[i], "k%d", r.key);
@@ -318,9 +334,11 @@ static void test_random(void **state)
             knowns[i] = r.known;
             xs[i] = r.x;
         }
-        struct column key = {"k", VAL_STR, n, NULL, {.s = keys}}, time = {"t", VAL_TIME, n, NULL, {.i = times}};
+        struct column key = {"k", VAL_STR, n, NULL, {.s = keys}},
+                      time = {"t", VAL_TIME, n, NULL, {.i = times}};
         struct column known = {"known", VAL_TIME, n, NULL, {.i = knowns}};
-        struct column values[2] = {{"x", VAL_FLOAT, n, NULL, {.f = xs}}, {"name", VAL_STR, n, NULL, {.s = names}}};
+        struct column values[2] = {{"x", VAL_FLOAT, n, NULL, {.f = xs}},
+                                   {"name", VAL_STR, n, NULL, {.s = names}}};
         struct online_batch b = {"v", "1", n, &key, values, &time, &known};
         ASSERT_OK(online_put(f.o, &b, NULL, &err), &err);
         for (size_t i = 0; i < n; i++) {
@@ -346,7 +364,8 @@ static void write_until_killed(const char *dir, int fd)
 {
     struct online *o;
     struct err err = ERR_INIT;
-    if (online_open(&(struct online_options){.dir = dir, .map_bytes = INT64_C(1) << 32}, &o, &err) != ERR_OK)
+    if (online_open(&(struct online_options){.dir = dir, .map_bytes = INT64_C(1) << 32}, &o,
+                    &err) != ERR_OK)
         _exit(1);
     for (int64_t i = 0;; i++) {
         double x = (double)i;
@@ -442,9 +461,14 @@ static void test_readers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_as_of),   cmocka_unit_test(test_history), cmocka_unit_test(test_nulls_and_columns),
-        cmocka_unit_test(test_views),   cmocka_unit_test(test_restore), cmocka_unit_test(test_random),
-        cmocka_unit_test(test_kill),    cmocka_unit_test(test_readers),
+        cmocka_unit_test(test_as_of),
+        cmocka_unit_test(test_history),
+        cmocka_unit_test(test_nulls_and_columns),
+        cmocka_unit_test(test_views),
+        cmocka_unit_test(test_restore),
+        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_kill),
+        cmocka_unit_test(test_readers),
     };
     return RUN_TESTS(tests);
 }

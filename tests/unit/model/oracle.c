@@ -78,19 +78,21 @@ struct str oracle_save(struct oracle *o, const char *format)
     return str_n(o->saved, n);
 }
 
-const float *oracle_predict(struct oracle *o, const float *rows, size_t n_rows, bool is_margin, bool is_in_place,
-                            size_t *ret_n)
+const float *oracle_predict(struct oracle *o, const float *rows, size_t n_rows, bool is_margin,
+                            bool is_in_place, size_t *ret_n)
 {
     bst_ulong const *shape;
     bst_ulong dim;
     const float *out;
     char config[256], array[256];
     snprintf(config, sizeof config,
-             "{\"type\":%d,\"training\":false,\"iteration_begin\":0,\"iteration_end\":0,\"strict_shape\":true,"
+             "{\"type\":%d,\"training\":false,\"iteration_begin\":0,\"iteration_end\":0,\"strict_"
+             "shape\":true,"
              "\"cache_id\":0,\"missing\":NaN}",
              is_margin);
     if (is_in_place) {
-        snprintf(array, sizeof array, "{\"data\":[%zu,true],\"shape\":[%zu,%zu],\"typestr\":\"<f4\",\"version\":3}",
+        snprintf(array, sizeof array,
+                 "{\"data\":[%zu,true],\"shape\":[%zu,%zu],\"typestr\":\"<f4\",\"version\":3}",
                  (size_t)(uintptr_t)rows, n_rows, o->n_features);
         OK(XGBoosterPredictFromDense(o->booster, array, config, NULL, &shape, &dim, &out));
     } else {

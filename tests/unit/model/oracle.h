@@ -22,7 +22,7 @@ void oracle_free(struct oracle *o);
 /* Model file in "json" or "ubj"; valid until oracle_free. */
 struct str oracle_save(struct oracle *o, const char *format);
 /* One float per row and output; valid until the next call. is_in_place: the call that takes infinities. */
-const float *oracle_predict(struct oracle *o, const float *rows, size_t n_rows, bool is_margin, bool is_in_place,
-                            size_t *ret_n);
+const float *oracle_predict(struct oracle *o, const float *rows, size_t n_rows, bool is_margin,
+                            bool is_in_place, size_t *ret_n);
 
 #endif

@@ -14,8 +14,8 @@
 #include "model/tree_model.h"
 #include "oracle.h"
 
-#define N_ROWS 1500
-#define N_TEST 600
+#define N_ROWS     1500
+#define N_TEST     600
 #define N_FEATURES 7
 
 struct data {
@@ -87,13 +87,14 @@ static void same_floats(const char *what, const float *want, const float *got, s
 {
     for (size_t i = 0; i < n; i++) {
         if (memcmp(&want[i], &got[i], sizeof *want) != 0)
-            fail_msg("%s: value %zu is %.9g, the library says %.9g", what, i, (double)got[i], (double)want[i]);
+            fail_msg("%s: value %zu is %.9g, the library says %.9g", what, i, (double)got[i],
+                     (double)want[i]);
     }
 }
 
 /* All rows at once, then row by row: margins and scores. */
-static void compare(struct oracle *o, const struct tree_model *m, const float *rows, bool is_in_place,
-                    bool has_scores)
+static void compare(struct oracle *o, const struct tree_model *m, const float *rows,
+                    bool is_in_place, bool has_scores)
 {
     size_t n_out = tree_model_n_outputs(m), n;
     float *got = malloc(N_TEST * n_out * sizeof *got);
@@ -125,14 +126,21 @@ struct variant {
 
 static const struct variant VARIANTS[] = {
     {"logistic", LABEL_BINARY, NULL, true, {"objective", "binary:logistic", "max_depth", "6"}},
-    {"logistic with a base score", LABEL_BINARY, NULL, true,
+    {"logistic with a base score",
+     LABEL_BINARY,
+     NULL,
+     true,
      {"objective", "binary:logistic", "base_score", "0.2", "eta", "0.05"}},
     {"logitraw", LABEL_BINARY, NULL, true, {"objective", "binary:logitraw", "base_score", "0.3"}},
     {"hinge", LABEL_BINARY, NULL, true, {"objective", "binary:hinge"}},
     {"reg:logistic", LABEL_BINARY, NULL, true, {"objective", "reg:logistic"}},
     {"softprob", LABEL_CLASS3, NULL, true, {"objective", "multi:softprob", "num_class", "3"}},
     {"softmax", LABEL_CLASS3, NULL, false, {"objective", "multi:softmax", "num_class", "3"}},
-    {"squared error", LABEL_REAL, NULL, true, {"objective", "reg:squarederror", "base_score", "-1.25"}},
+    {"squared error",
+     LABEL_REAL,
+     NULL,
+     true,
+     {"objective", "reg:squarederror", "base_score", "-1.25"}},
     {"absolute error", LABEL_REAL, NULL, true, {"objective", "reg:absoluteerror"}},
     {"pseudo-Huber", LABEL_REAL, NULL, true, {"objective", "reg:pseudohubererror"}},
     {"squared log error", LABEL_COUNT, NULL, true, {"objective", "reg:squaredlogerror"}},
@@ -141,23 +149,49 @@ static const struct variant VARIANTS[] = {
     {"tweedie", LABEL_COUNT, NULL, true, {"objective", "reg:tweedie"}},
     {"cox", LABEL_COUNT, NULL, true, {"objective", "survival:cox"}},
     {"rank", LABEL_BINARY, NULL, true, {"objective", "rank:pairwise"}},
-    {"dart", LABEL_BINARY, NULL, true,
+    {"dart",
+     LABEL_BINARY,
+     NULL,
+     true,
      {"objective", "binary:logistic", "booster", "dart", "rate_drop", "0.3", "one_drop", "1"}},
-    {"dart of classes", LABEL_CLASS3, NULL, true,
+    {"dart of classes",
+     LABEL_CLASS3,
+     NULL,
+     true,
      {"objective", "multi:softprob", "num_class", "3", "booster", "dart", "rate_drop", "0.3"}},
-    {"forest", LABEL_BINARY, NULL, true,
+    {"forest",
+     LABEL_BINARY,
+     NULL,
+     true,
      {"objective", "binary:logistic", "num_parallel_tree", "5", "subsample", "0.7", "seed", "3"}},
-    {"forest of classes", LABEL_CLASS3, NULL, true,
-     {"objective", "multi:softprob", "num_class", "3", "num_parallel_tree", "3", "subsample", "0.7"}},
-    {"lossguide, deep and lopsided", LABEL_REAL, NULL, true,
-     {"objective", "reg:squarederror", "tree_method", "hist", "grow_policy", "lossguide", "max_leaves", "90",
-      "max_depth", "0"}},
-    {"pruned", LABEL_BINARY, NULL, true,
+    {"forest of classes",
+     LABEL_CLASS3,
+     NULL,
+     true,
+     {"objective", "multi:softprob", "num_class", "3", "num_parallel_tree", "3", "subsample",
+      "0.7"}},
+    {"lossguide, deep and lopsided",
+     LABEL_REAL,
+     NULL,
+     true,
+     {"objective", "reg:squarederror", "tree_method", "hist", "grow_policy", "lossguide",
+      "max_leaves", "90", "max_depth", "0"}},
+    {"pruned",
+     LABEL_BINARY,
+     NULL,
+     true,
      {"objective", "binary:logistic", "tree_method", "exact", "gamma", "2", "max_depth", "8"}},
-    {"categories in sets", LABEL_BINARY, "qcqcqcq", true,
+    {"categories in sets",
+     LABEL_BINARY,
+     "qcqcqcq",
+     true,
      {"objective", "binary:logistic", "tree_method", "hist", "max_cat_to_onehot", "1"}},
-    {"categories one by one", LABEL_CLASS3, "cqqqccq", true,
-     {"objective", "multi:softprob", "num_class", "3", "tree_method", "approx", "max_cat_to_onehot", "100"}},
+    {"categories one by one",
+     LABEL_CLASS3,
+     "cqqqccq",
+     true,
+     {"objective", "multi:softprob", "num_class", "3", "tree_method", "approx", "max_cat_to_onehot",
+      "100"}},
 };
 
 static void test_variants(void **state)
