@@ -2,7 +2,9 @@
 
 #include <stdlib.h>
 
+#include "api/oip_http.h"
 #include "api/op_http.h"
+#include "api/probe_http.h"
 #include "base/check.h"
 #include "base/file.h"
 #include "http/server.h"
@@ -20,7 +22,7 @@ typedef enum err_code (*routes_fn)(struct services *sv, struct arena *a, struct 
                                    size_t *ret_n, struct err *err);
 
 /* Every family of routes of the program. */
-static const routes_fn ROUTE_FAMILIES[] = {op_http_routes};
+static const routes_fn ROUTE_FAMILIES[] = {op_http_routes, oip_http_routes, probe_http_routes};
 
 static enum err_code all_routes(struct listener *l, struct http_route **ret, size_t *ret_n,
                                 struct err *err)
