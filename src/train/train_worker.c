@@ -139,6 +139,8 @@ static enum err_code run_boost(struct session *s, struct err *err)
                             .seed = json_get_int(s->args, "seed", 0),
                             .threads = (int)json_get_int(s->args, "threads", 2),
                             .n_classes = (size_t)json_get_int(s->args, "classes", 0),
+                            .features = s->features,
+                            .n_features = plan_n_inputs(s->plan.p),
                             .on_round = on_round,
                             .arg = s};
     return boost(s->xgb, &o, s->m_train, s->has_validation ? s->m_validation : NULL, &s->boost,

@@ -11,6 +11,8 @@ struct boost_order {
     int64_t rounds, early_stopping, seed;
     int threads;
     size_t n_classes; /* multiclass */
+    const struct xgb_feature *features;
+    size_t n_features;
     /* After each round; may stop the training by an error. */
     enum err_code (*on_round)(void *arg, int64_t round, const struct xgb_metrics *m,
                               struct err *err);

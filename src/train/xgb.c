@@ -129,8 +129,11 @@ static enum err_code xgb_fail(const struct xgb *x, struct err *err, const char *
     return err_set(err, ERR_INVALID, "xgboost %s: %s: %.*s", x->version, what, n, m);
 }
 
-static enum err_code set_features(const struct xgb *x, DMatrixHandle h, const struct xgb_feature *f,
-                                  size_t n, struct err *err)
+/* Both have the same call for a matrix and for a booster. */
+typedef int (*set_text)(void *handle, const char *field, const char **features, const bst_ulong n);
+
+static enum err_code set_features(const struct xgb *x, set_text set, void *h,
+                                  const struct xgb_feature *f, size_t n, struct err *err)
 {
     const char **text = calloc(n ? n : 1, sizeof *text);
     if (text == NULL)
@@ -138,11 +141,11 @@ static enum err_code set_features(const struct xgb *x, DMatrixHandle h, const st
     enum err_code code = ERR_OK;
     for (size_t i = 0; i < n; i++)
         text[i] = f[i].name;
-    if (x->XGDMatrixSetStrFeatureInfo(h, "feature_name", text, n) != 0)
+    if (set(h, "feature_name", text, n) != 0)
         code = xgb_fail(x, err, "feature names");
     for (size_t i = 0; i < n; i++)
         text[i] = f[i].is_category ? "c" : "float";
-    if (code == ERR_OK && x->XGDMatrixSetStrFeatureInfo(h, "feature_type", text, n) != 0)
+    if (code == ERR_OK && set(h, "feature_type", text, n) != 0)
         code = xgb_fail(x, err, "feature types");
     free(text);
     return code;
@@ -165,7 +168,7 @@ enum err_code xgb_matrix_new(const struct xgb *x, const struct xgb_table *t,
         code = xgb_fail(x, err, "make the matrix");
         goto done;
     }
-    code = set_features(x, m->h, t->features, t->n_features, err);
+    code = set_features(x, x->XGDMatrixSetStrFeatureInfo, m->h, t->features, t->n_features, err);
     if (code == ERR_OK && t->labels != NULL &&
         x->XGDMatrixSetFloatInfo(m->h, "label", t->labels, t->n_rows) != 0)
         code = xgb_fail(x, err, "set labels");
@@ -289,14 +292,15 @@ enum err_code xgb_eval(struct xgb_model *m, int64_t round, const struct xgb_watc
     return parse_eval(text, ret, err);
 }
 
-enum err_code xgb_cut(struct xgb_model *m, int64_t n_rounds, struct err *err)
+enum err_code xgb_cut(struct xgb_model *m, int64_t n_rounds, const struct xgb_feature *f,
+                      size_t n_features, struct err *err)
 {
     BoosterHandle cut = NULL;
     if (m->x->XGBoosterSlice(m->h, 0, (int)n_rounds, 1, &cut) != 0)
         return xgb_fail(m->x, err, "cut the model to its best round");
     (void)m->x->XGBoosterFree(m->h);
     m->h = cut;
-    return ERR_OK;
+    return set_features(m->x, m->x->XGBoosterSetStrFeatureInfo, m->h, f, n_features, err);
 }
 
 enum err_code xgb_save_json(struct xgb_model *m, struct arena *a, struct str *ret, struct err *err)
