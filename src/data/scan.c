@@ -13,6 +13,8 @@
 #define SCAN_SQL_MAX (32 << 20)
 /* Reference tables have no time: they were always known. */
 #define SCAN_ALWAYS "TIMESTAMP '0001-01-01'"
+#define SCAN_UNTIL  "CAST(getvariable('pawl_until') AS TIMESTAMP)"
+#define SCAN_SINCE  "CAST(getvariable('pawl_since') AS TIMESTAMP)"
 
 static void files_list(struct buf *out, const struct json *files)
 {
@@ -223,8 +225,9 @@ static enum err_code create_view(struct scan *s, bool has_row, struct err *err)
         return code;
     buf_c(&s->sql, " FROM (");
     buf_str(&s->sql, buf_view(&s->raw));
-    buf_c(&s->sql, "))) WHERE (CAST(getvariable('pawl_as_of') AS TIMESTAMP) IS NULL OR known_at <= "
-                   "CAST(getvariable('pawl_as_of') AS TIMESTAMP))");
+    buf_c(&s->sql,
+          "))) WHERE (" SCAN_UNTIL " IS NULL OR known_at <= " SCAN_UNTIL ") AND (" SCAN_SINCE
+          " IS NULL OR known_at > " SCAN_SINCE " OR known_at = " SCAN_ALWAYS ")");
     if (as_of != AT_US_NONE) {
         buf_c(&s->sql, " AND known_at <= ");
         table_sql_time(&s->sql, as_of);
@@ -291,20 +294,33 @@ enum err_code data_scan_bind_all(struct table *t, const struct json *bindings,
     return code;
 }
 
-enum err_code data_scan_set_as_of(struct table *t, int64_t at_us, struct err *err)
+static void set_variable(struct buf *sql, const char *name, int64_t at_us)
+{
+    buf_printf(sql, "SET VARIABLE %s = ", name);
+    if (at_us == AT_US_NONE)
+        buf_c(sql, "NULL");
+    else
+        table_sql_time(sql, at_us);
+    buf_c(sql, "; ");
+}
+
+enum err_code data_scan_set_window(struct table *t, int64_t since_us, int64_t until_us,
+                                   struct err *err)
 {
     struct buf sql = {0};
-    buf_init(&sql, 256);
-    buf_c(&sql, "SET VARIABLE pawl_as_of = ");
-    if (at_us == AT_US_NONE)
-        buf_c(&sql, "NULL");
-    else
-        table_sql_time(&sql, at_us);
+    buf_init(&sql, 1024);
+    set_variable(&sql, "pawl_since", since_us);
+    set_variable(&sql, "pawl_until", until_us);
     enum err_code code = buf_ok(&sql, err);
     if (code == ERR_OK)
         code = table_exec(t, TABLE_SQL(sql.p), err);
     buf_fini(&sql);
     return code;
+}
+
+enum err_code data_scan_set_as_of(struct table *t, int64_t at_us, struct err *err)
+{
+    return data_scan_set_window(t, AT_US_NONE, at_us, err);
 }
 
 enum err_code data_kind_of_file(const char *path, const char **ret, struct err *err)

@@ -21,6 +21,9 @@ enum err_code data_scan_bind_all(struct table *t, const struct json *bindings,
 /* Moves the as-of of a bound source (future-knowledge check): rows with known_at <= at_us;
  * AT_US_NONE: the binding's own. */
 enum err_code data_scan_set_as_of(struct table *t, int64_t at_us, struct err *err) MUST_CHECK;
+/* Only rows known in (since, until]; AT_US_NONE: no bound. Sources without time stay whole. */
+enum err_code data_scan_set_window(struct table *t, int64_t since_us, int64_t until_us,
+                                   struct err *err) MUST_CHECK;
 /* "read_parquet([...])" and the like, for files of one kind; columns may be NULL. */
 enum err_code data_scan_sql(const struct json *binding, bool has_row, struct buf *out,
                             struct err *err) MUST_CHECK;

@@ -8,6 +8,8 @@
 #include "base/clock.h"
 #include "features/dataset_rows.h"
 
+#define DAYS_MAX 1000000
+
 struct bounds {
     int64_t train, train_end, validation, validation_end, test,
         end; /* half-open; empty: from == to */
@@ -72,42 +74,82 @@ static void case_by_group(struct dataset_work *d, struct buf *sql)
         HASH, (long long)(test * 1e6), HASH, (long long)((test + validation) * 1e6));
 }
 
-/* Days held out, and the stretches around them that training must not see. */
-static enum err_code benchmark_tables(struct dataset_work *d, struct err *err)
+/* One row a day: is it held out, and which part of it lies too near to a held-out day to be trained on. A stretch around a
+ * held-out day is at least a day long, so that it covers a day's beginning, its end, or all of it: never a middle. */
+struct day_table {
+    size_t n;
+    int64_t *day, *early, *late; /* not to be trained on: t < early or t >= late */
+    uint8_t *is_held_out, *is_later;
+};
+
+static bool day_table_make(struct arena *a, size_t n, struct day_table *t)
 {
-    struct fsession *fs = d->fs;
+    *t = (struct day_table){.n = n,
+                            .day = ARENA_NEW_N(a, int64_t, n),
+                            .early = ARENA_NEW_N(a, int64_t, n),
+                            .late = ARENA_NEW_N(a, int64_t, n),
+                            .is_held_out = ARENA_NEW_N(a, uint8_t, n),
+                            .is_later = ARENA_NEW_N(a, uint8_t, n)};
+    return t->day && t->early && t->late && t->is_held_out && t->is_later;
+}
+
+/* [from, to) must not be trained on. */
+static void day_table_cut(struct day_table *t, int64_t from, int64_t to)
+{
+    for (size_t i = 0; i < t->n; i++) {
+        int64_t begin = t->day[i], end = begin + US_PER_DAY;
+        if (to <= begin || from >= end)
+            continue;
+        if (from <= begin && to > t->early[i])
+            t->early[i] = to;
+        else if (from > begin && from < t->late[i])
+            t->late[i] = from;
+    }
+}
+
+static void day_table_fill(struct dataset_work *d, int64_t first, struct day_table *t)
+{
     const struct json *bench = json_get(d->spec, "benchmark");
     double hold_out = json_get_f64(bench, "hold_out", 0);
-    int64_t seed = json_get_int(bench, "seed", 0), stop = INT64_MIN;
-    d->benchmark_days = json_arr(fs->a);
-    buf_c(&fs->sql, "CREATE TEMP TABLE __day(day DATE, is_later BOOLEAN); CREATE TEMP TABLE "
-                    "__around(__from TIMESTAMP, "
-                    "__to TIMESTAMP)");
-    enum err_code code = fs_exec(fs, err);
+    int64_t seed = json_get_int(bench, "seed", 0);
+    for (size_t i = 0; i < t->n; i++) {
+        t->day[i] = (first + (int64_t)i) * US_PER_DAY;
+        t->early[i] = t->day[i];
+        t->late[i] = t->day[i] + US_PER_DAY;
+    }
+    for (size_t i = 0; i < t->n; i++) {
+        char text[TIME_TEXT_BYTES];
+        if (!dataset_is_benchmark_day(first + (int64_t)i, hold_out, seed))
+            continue;
+        t->is_held_out[i] = 1;
+        t->is_later[i] = d->until_us != AT_US_NONE && t->day[i] >= d->until_us;
+        day_table_cut(t, t->day[i] - d->gap_us, t->day[i] + US_PER_DAY + d->gap_us);
+        (void)time_text(text, t->day[i]);
+        text[10] = '\0';
+        if (!t->is_later[i])
+            json_add(d->fs->a, d->benchmark_days, json_cstr(d->fs->a, text));
+    }
+}
+
+static enum err_code day_table_put(struct dataset_work *d, struct err *err)
+{
     int64_t first = floor_div_i64(d->min_us, US_PER_DAY),
             last = floor_div_i64(d->max_us, US_PER_DAY);
-    for (int64_t day = first; code == ERR_OK && hold_out > 0 && day <= last; day++) {
-        char text[TIME_TEXT_BYTES];
-        bool is_later = d->until_us != AT_US_NONE && day * US_PER_DAY >= d->until_us;
-        if (!dataset_is_benchmark_day(day, hold_out, seed))
-            continue;
-        (void)time_text(text, day * US_PER_DAY);
-        text[10] = '\0';
-        if (!is_later)
-            json_add(fs->a, d->benchmark_days, json_cstr(fs->a, text));
-        buf_printf(&fs->sql, "INSERT INTO __day VALUES (DATE '%s', %s)", text,
-                   is_later ? "true" : "false");
-        /* Overlapping stretches are cut, so that the nearest start tells whether a time lies in one. */
-        int64_t from = day * US_PER_DAY - d->gap_us, to = (day + 1) * US_PER_DAY + d->gap_us;
-        buf_c(&fs->sql, "; INSERT INTO __around VALUES (");
-        table_sql_time(&fs->sql, from > stop ? from : stop);
-        buf_c(&fs->sql, ", ");
-        table_sql_time(&fs->sql, to);
-        buf_ch(&fs->sql, ')');
-        stop = to;
-        code = fs_exec(fs, err);
-    }
-    return code;
+    struct day_table t;
+    d->benchmark_days = json_arr(d->fs->a);
+    if (last - first >= DAYS_MAX)
+        return err_set(err, ERR_RANGE, "the rows' times span %lld days; at most %d",
+                       (long long)(last - first), DAYS_MAX);
+    if (!day_table_make(d->fs->a, (size_t)(last - first + 1), &t))
+        return arena_err(d->fs->a, err);
+    day_table_fill(d, first, &t);
+    struct column cols[] = {
+        {.name = "day", .type = VAL_TIME, .n = t.n, .u.i = t.day},
+        {.name = "early", .type = VAL_TIME, .n = t.n, .u.i = t.early},
+        {.name = "late", .type = VAL_TIME, .n = t.n, .u.i = t.late},
+        {.name = "is_held_out", .type = VAL_BOOL, .n = t.n, .u.b = t.is_held_out},
+        {.name = "is_later", .type = VAL_BOOL, .n = t.n, .u.b = t.is_later}};
+    return table_put(d->fs->t, "__day", cols, sizeof cols / sizeof *cols, err);
 }
 
 static void sample_sql(struct dataset_work *d, struct buf *sql)
@@ -143,9 +185,9 @@ static enum err_code mark_rows(struct dataset_work *d, struct err *err)
     }
     if (has_label)
         buf_c(sql, " WHEN a.__label IS NULL THEN '-label_null'");
-    buf_c(sql, " WHEN b.is_later THEN '-later_benchmark' WHEN b.day IS NOT NULL AND __t < ");
+    buf_c(sql, " WHEN b.is_later THEN '-later_benchmark' WHEN b.is_held_out AND __t < ");
     table_sql_time(sql, bounds_of(d).end);
-    buf_c(sql, " THEN 'benchmark' WHEN w.__to > a.__t");
+    buf_c(sql, " THEN 'benchmark' WHEN (a.__t < b.early OR a.__t >= b.late)");
     if (str_is(by, "time")) { /* tests are never trained on: they may touch a benchmark day */
         buf_c(sql, " AND a.__t < ");
         table_sql_time(sql, bounds_of(d).test);
@@ -157,9 +199,8 @@ static enum err_code mark_rows(struct dataset_work *d, struct err *err)
         case_by_group(d, sql);
     else
         buf_c(sql, " ELSE 'train'");
-    buf_c(sql, " END AS __where FROM __all a LEFT JOIN __day b ON b.day = CAST(a.__t AS DATE) ASOF "
-               "LEFT JOIN __around w "
-               "ON a.__t >= w.__from)");
+    buf_c(sql,
+          " END AS __where FROM __all a LEFT JOIN __day b ON b.day = date_trunc('day', a.__t))");
     return fs_exec(d->fs, err);
 }
 
@@ -195,7 +236,7 @@ static enum err_code count_marked(struct dataset_work *d, struct err *err)
 
 enum err_code dataset_split_rows(struct dataset_work *d, struct err *err)
 {
-    enum err_code code = benchmark_tables(d, err);
+    enum err_code code = day_table_put(d, err);
     if (code == ERR_OK)
         code = mark_rows(d, err);
     if (code == ERR_OK)
@@ -212,7 +253,6 @@ enum err_code dataset_split_rows(struct dataset_work *d, struct err *err)
     if (code != ERR_OK)
         return err_wrap(err, "splits of the data set");
     buf_c(&d->fs->sql, "CREATE TEMP TABLE __rows AS SELECT * EXCLUDE (__where) FROM __marked WHERE "
-                       "__split NOT LIKE '-%' "
-                       "ORDER BY __row; DROP TABLE __marked; DROP TABLE __all");
+                       "__split NOT LIKE '-%'; DROP TABLE __marked; DROP TABLE __all");
     return fs_exec(d->fs, err);
 }

@@ -97,14 +97,21 @@ static void protected_from(struct dataset_work *d)
     }
 }
 
+static void select_file(struct fsession *fs, const char *path)
+{
+    buf_c(&fs->sql, "SELECT * FROM read_parquet(");
+    table_sql_text(&fs->sql, str_c(path));
+    buf_ch(&fs->sql, ')');
+}
+
+/* fs->sql as a Parquet file, described in `out`. */
 static enum err_code write_out(struct fsession *fs, const char *path, struct json *out,
                                struct err *err)
 {
-    struct digest digest;
     struct table_column *cols = NULL;
     struct json *columns = json_arr(fs->a);
     struct stat st = {0};
-    int64_t n_rows = 0, n_digest = 0;
+    int64_t n_rows = 0;
     size_t n = 0;
     enum err_code code = buf_ok(&fs->sql, err);
     if (code == ERR_OK)
@@ -112,13 +119,8 @@ static enum err_code write_out(struct fsession *fs, const char *path, struct jso
     buf_reset(&fs->sql);
     if (code != ERR_OK)
         return code;
-    worker_progress(fs->w, 0.9, "naming the rows");
-    buf_c(&fs->sql, "SELECT * FROM read_parquet(");
-    table_sql_text(&fs->sql, str_c(path));
-    buf_ch(&fs->sql, ')');
-    code = table_digest(fs->t, buf_view(&fs->sql), &digest, &n_digest, err);
-    if (code == ERR_OK)
-        code = table_describe(fs->t, buf_view(&fs->sql), fs->a, &cols, &n, err);
+    select_file(fs, path);
+    code = table_describe(fs->t, buf_view(&fs->sql), fs->a, &cols, &n, err);
     buf_reset(&fs->sql);
     for (size_t i = 0; code == ERR_OK && i < n; i++) {
         struct json *c = json_obj(fs->a);
@@ -132,6 +134,18 @@ static enum err_code write_out(struct fsession *fs, const char *path, struct jso
     json_set(fs->a, out, "rows", json_int(fs->a, n_rows));
     json_set(fs->a, out, "bytes", json_int(fs->a, st.st_size));
     json_set(fs->a, out, "columns", columns);
+    return code;
+}
+
+static enum err_code name_rows(struct fsession *fs, const char *path, struct json *out,
+                               struct err *err)
+{
+    struct digest digest;
+    int64_t n_rows = 0;
+    worker_progress(fs->w, 0.9, "naming the rows");
+    select_file(fs, path);
+    enum err_code code = table_digest(fs->t, buf_view(&fs->sql), &digest, &n_rows, err);
+    buf_reset(&fs->sql);
     if (code == ERR_OK)
         json_set(fs->a, out, "digest", json_hex(fs->a, &digest));
     return code;
@@ -154,13 +168,14 @@ static enum err_code dataset_write(struct dataset_work *d, const char *path, str
     pit_select(&d->join);
     protected_select(d, rows);
     buf_c(&fs->sql, ", r.__label, r.__t AS __time, r.__known_at, r.__split, CAST(r.__t AS DATE) AS "
-                    "__day FROM __rows r JOIN ");
+                    "__day FROM __j r JOIN ");
     table_sql_ident(&fs->sql, d->rows_table);
     buf_c(&fs->sql, " x ON x.__row = r.__row");
     pit_from(&d->join);
     protected_from(d);
     buf_c(&fs->sql, " ORDER BY r.__row");
-    return write_out(fs, path, out, err);
+    code = write_out(fs, path, out, err);
+    return code == ERR_OK ? name_rows(fs, path, out, err) : code;
 }
 
 static void dataset_report(struct dataset_work *d, int64_t start_ns, struct json *out)
@@ -278,7 +293,7 @@ enum err_code features_op_join(struct worker *w, const struct json *args, struct
     if (code == ERR_OK) {
         buf_c(&fs.sql, "SELECT x.* EXCLUDE (__row, known_at)");
         pit_select(&join);
-        buf_c(&fs.sql, " FROM __rows r JOIN __input__rows x ON x.__row = r.__row");
+        buf_c(&fs.sql, " FROM __j r JOIN __input__rows x ON x.__row = r.__row");
         pit_from(&join);
         buf_c(&fs.sql, " ORDER BY r.__row");
         code = write_out(&fs, out_path, out, err);

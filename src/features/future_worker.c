@@ -1,10 +1,13 @@
 /* features.future: does a view know the future?
  *
- * What a view says of a moment <= T, and claims to know by T, must not change when only source rows known by T are used.
- * So each view is computed in full, and again with the sources cut at T, for several T; rows that the cut version lacks or has
- * otherwise knew something that was not known at T. T are known_at times of real rows at several shares of the range:
- * round hours would hide a view that is wrong only inside the hour. Sums of floats may differ in the last digits by the order
- * of addition: numbers are compared with a relative tolerance. */
+ * What a view says of a moment <= T, and claims to know by T, must not depend on source rows that became known after T. That
+ * holds for any set of source rows or it does not hold, so it is tried on stretches of the data: the view over the rows known
+ * in (T - before, T + after], and over those known in (T - before, T]; both must say the same up to T. T are known_at times of
+ * real rows: round hours would hide a view that is wrong only inside the hour.
+ *
+ * First the two are compared by count and sum of row hashes, without keeping a row. Only when these differ are both kept and
+ * compared row by row: floats that were added in another order may differ in the last digits, so numbers are compared with a
+ * relative tolerance. */
 #include "base/clock.h"
 #include "data/scan.h"
 #include "features/features_ops.h"
@@ -13,8 +16,18 @@
 
 #define FUTURE_TOLERANCE "1e-9"
 
-static const double SHARES[] = {0.17, 0.41, 0.63, 0.86};
-#define N_SHARES (sizeof SHARES / sizeof *SHARES)
+#define FUTURE_SAMPLE 20000  /* rows whose known_at tell where to cut */
+#define FUTURE_WHOLE  200000 /* sources of fewer rows are used whole */
+
+/* Shares of the rows at T, and where the stretch around it begins and ends. */
+static const struct {
+    double before, at, after;
+} STRETCHES[] = {{0.02, 0.17, 0.22}, {0.38, 0.53, 0.58}, {0.72, 0.87, 0.92}};
+#define N_STRETCHES (sizeof STRETCHES / sizeof *STRETCHES)
+
+struct stretch {
+    int64_t since_us, cut_us, until_us; /* AT_US_NONE: no bound */
+};
 
 struct future {
     struct fsession *fs;
@@ -22,37 +35,93 @@ struct future {
     bool is_failed;
 };
 
-/* Times to cut at: from the known_at of the sources that have a time. */
-static enum err_code cut_times(struct future *f, int64_t *ret, size_t *ret_n, struct err *err)
+static bool has_time(const struct json *binding)
 {
-    struct fsession *fs = f->fs;
-    const struct json *bindings = json_get(fs->args, "bindings");
-    struct table_values v = {0};
-    size_t n_sources = 0;
-    buf_c(&fs->sql, "SELECT ");
-    for (size_t s = 0; s < N_SHARES; s++)
-        buf_printf(&fs->sql, "%squantile_disc(k, %.2f)", s ? ", " : "", SHARES[s]);
-    buf_c(&fs->sql, " FROM (");
+    return json_get_str(binding, "time").n > 0 || json_get_str(binding, "known_at").n > 0;
+}
+
+/* A sample of the known_at of all sources that have a time, and how many rows they have. */
+static size_t known_sample(struct future *f)
+{
+    struct buf *sql = &f->fs->sql;
+    const struct json *bindings = json_get(f->fs->args, "bindings");
+    size_t n = 0;
+    buf_c(sql, "WITH s AS (");
     for (size_t i = 0; i < json_len(bindings); i++) {
-        const struct json *b = json_at(bindings, i);
-        if (json_get_str(b, "time").n == 0 && json_get_str(b, "known_at").n == 0)
+        if (!has_time(json_at(bindings, i)))
             continue;
-        buf_c(&fs->sql, n_sources++ ? " UNION ALL " : "");
-        buf_c(&fs->sql, "(SELECT known_at AS k FROM ");
-        table_sql_ident(&fs->sql, json_get_str(b, "name"));
-        buf_c(&fs->sql,
-              " WHERE known_at IS NOT NULL USING SAMPLE reservoir(20000 ROWS) REPEATABLE (7))");
+        buf_c(sql, n++ ? " UNION ALL " : "");
+        buf_c(sql, "(SELECT known_at AS k FROM ");
+        table_sql_ident(sql, json_get_str(json_at(bindings, i), "name"));
+        buf_printf(sql,
+                   " WHERE known_at IS NOT NULL USING SAMPLE reservoir(%d ROWS) REPEATABLE (7))",
+                   FUTURE_SAMPLE);
     }
-    buf_c(&fs->sql, ")");
+    buf_c(sql, ") SELECT (SELECT 0");
+    for (size_t i = 0; i < json_len(bindings); i++)
+        if (has_time(json_at(bindings, i))) {
+            buf_c(sql, " + (SELECT count(*) FROM ");
+            table_sql_ident(sql, json_get_str(json_at(bindings, i), "name"));
+            buf_ch(sql, ')');
+        }
+    buf_ch(sql, ')');
+    return n;
+}
+
+static enum err_code find_stretches(struct future *f, struct stretch *ret, size_t *ret_n,
+                                    struct err *err)
+{
+    struct table_values v = {0};
+    struct buf *sql = &f->fs->sql;
     *ret_n = 0;
-    if (n_sources == 0) {
-        buf_reset(&fs->sql);
+    if (known_sample(f) == 0) {
+        buf_reset(sql);
         return ERR_OK;
     }
-    enum err_code code = fs_fetch(fs, 1, &v, err);
-    for (size_t s = 0; code == ERR_OK && s < N_SHARES; s++)
-        if (v.p[s].type == VAL_TIME && (*ret_n == 0 || v.p[s].u.i != ret[*ret_n - 1]))
-            ret[(*ret_n)++] = v.p[s].u.i;
+    for (size_t i = 0; i < N_STRETCHES; i++)
+        buf_printf(sql, ", quantile_disc(k, %.2f), quantile_disc(k, %.2f), quantile_disc(k, %.2f)",
+                   STRETCHES[i].before, STRETCHES[i].at, STRETCHES[i].after);
+    buf_c(sql, " FROM s");
+    enum err_code code = fs_fetch(f->fs, 1, &v, err);
+    for (size_t i = 0; code == ERR_OK && i < N_STRETCHES; i++) {
+        const struct value *x = &v.p[1 + 3 * i];
+        bool is_whole = v.p[0].u.i < FUTURE_WHOLE;
+        if (x[1].type != VAL_TIME)
+            continue;
+        ret[(*ret_n)++] = (struct stretch){is_whole ? AT_US_NONE : x[0].u.i, x[1].u.i,
+                                           is_whole ? AT_US_NONE : x[2].u.i};
+    }
+    return code;
+}
+
+/* Count and sum of hashes of what the view says up to the cut. */
+static enum err_code fingerprint(struct future *f, const struct json *info, const struct stretch *s,
+                                 int64_t until_us, struct value ret[2], struct err *err)
+{
+    struct fsession *fs = f->fs;
+    struct table_values v = {0};
+    enum err_code code = data_scan_set_window(fs->t, s->since_us, until_us, err);
+    if (code != ERR_OK)
+        return code;
+    buf_c(&fs->sql, "SELECT count(*), CAST(sum(CAST(hash(");
+    fs_names(&fs->sql, "", json_get(info, "entity"));
+    buf_c(&fs->sql, ", ");
+    table_sql_ident(&fs->sql, json_get_str(info, "time"));
+    buf_c(&fs->sql, ", __known_at, ");
+    fs_names(&fs->sql, "", json_get(info, "columns"));
+    buf_c(&fs->sql, ") AS HUGEINT)) AS VARCHAR)");
+    fs_from_view(fs, info);
+    buf_c(&fs->sql, " AND __known_at <= ");
+    table_sql_time(&fs->sql, s->cut_us);
+    buf_c(&fs->sql, " AND ");
+    table_sql_ident(&fs->sql, json_get_str(info, "time"));
+    buf_c(&fs->sql, " <= ");
+    table_sql_time(&fs->sql, s->cut_us);
+    code = fs_fetch(fs, 1, &v, err);
+    if (code == ERR_OK) {
+        ret[0] = v.p[0];
+        ret[1] = v.p[1];
+    }
     return code;
 }
 
@@ -167,42 +236,53 @@ static void finding(struct future *f, const struct json *info, const struct tabl
     f->is_failed = true;
 }
 
-static enum err_code check_cut(struct future *f, const struct json *info, int64_t cut_us,
-                               struct json *report, bool *ret_found, struct err *err)
+static enum err_code keep(struct future *f, const struct json *info, const struct stretch *s,
+                          int64_t until_us, const char *table, struct err *err)
+{
+    enum err_code code = data_scan_set_window(f->fs->t, s->since_us, until_us, err);
+    if (code != ERR_OK)
+        return code;
+    select_view(f, info, table);
+    return fs_exec(f->fs, err);
+}
+
+static enum err_code check_stretch(struct future *f, const struct json *info,
+                                   const struct stretch *s, struct json *report, bool *ret_found,
+                                   struct err *err)
 {
     struct table_values v = {0};
-    enum err_code code = data_scan_set_as_of(f->fs->t, cut_us, err);
+    struct value full[2], cut[2];
+    enum err_code code = fingerprint(f, info, s, s->until_us, full, err);
+    if (code == ERR_OK)
+        code = fingerprint(f, info, s, s->cut_us, cut, err);
+    if (code != ERR_OK || (value_same(&full[0], &cut[0]) && value_same(&full[1], &cut[1])))
+        return code;
+    code = keep(f, info, s, s->until_us, "__full", err);
+    if (code == ERR_OK)
+        code = keep(f, info, s, s->cut_us, "__cut", err);
     if (code != ERR_OK)
         return code;
-    select_view(f, info, "__cut");
-    code = fs_exec(f->fs, err);
-    if (code != ERR_OK)
-        return code;
-    compare_sql(f, info, cut_us);
+    compare_sql(f, info, s->cut_us);
     code = fs_fetch(f->fs, 1, &v, err);
     if (code != ERR_OK)
         return code;
     *ret_found = v.p[2].type == VAL_TIME;
     if (*ret_found)
-        finding(f, info, &v, cut_us, report);
+        finding(f, info, &v, s->cut_us, report);
     return ERR_OK;
 }
 
-static enum err_code check_view(struct future *f, const struct json *info, const int64_t *cuts,
-                                size_t n_cuts, struct err *err)
+static enum err_code check_view(struct future *f, const struct json *info, const struct stretch *s,
+                                size_t n, struct err *err)
 {
     struct arena *a = f->fs->a;
     struct json *report = json_obj(a);
+    enum err_code code = ERR_OK;
     bool is_found = false;
     json_set(a, report, "view", json_str(a, json_get_str(info, "name")));
-    json_set(a, report, "verdict", json_cstr(a, n_cuts > 0 ? "pass" : "no_evidence"));
-    enum err_code code = data_scan_set_as_of(f->fs->t, AT_US_NONE, err);
-    if (code == ERR_OK) {
-        select_view(f, info, "__full");
-        code = fs_exec(f->fs, err);
-    }
-    for (size_t i = 0; code == ERR_OK && !is_found && i < n_cuts; i++)
-        code = check_cut(f, info, cuts[i], report, &is_found, err);
+    json_set(a, report, "verdict", json_cstr(a, n > 0 ? "pass" : "no_evidence"));
+    for (size_t i = 0; code == ERR_OK && !is_found && i < n; i++)
+        code = check_stretch(f, info, &s[i], report, &is_found, err);
     json_add(a, f->views, report);
     return code == ERR_OK ? ERR_OK
                           : err_wrap(err, "view %.*s", STR_ARG(json_get_str(info, "name")));
@@ -212,17 +292,17 @@ enum err_code features_op_future(struct worker *w, const struct json *args, stru
                                  struct err *err)
 {
     struct fsession fs;
-    int64_t cuts[N_SHARES];
-    size_t n_cuts = 0;
+    struct stretch stretches[N_STRETCHES];
+    size_t n = 0;
     struct future f = {.fs = &fs, .views = json_arr(worker_arena(w))};
     struct json *out = json_obj(worker_arena(w));
     enum err_code code = fsession_open(w, args, NULL, 0, &fs, err);
     if (code == ERR_OK)
-        code = cut_times(&f, cuts, &n_cuts, err);
+        code = find_stretches(&f, stretches, &n, err);
     for (size_t i = 0; code == ERR_OK && i < json_len(fs.infos); i++) {
         worker_progress(w, (double)i / (double)json_len(fs.infos), "does view %.*s know the future",
                         STR_ARG(json_get_str(json_at(fs.infos, i), "name")));
-        code = check_view(&f, json_at(fs.infos, i), cuts, n_cuts, err);
+        code = check_view(&f, json_at(fs.infos, i), stretches, n, err);
     }
     json_set(fs.a, out, "verdict", json_cstr(fs.a, f.is_failed ? "fail" : "pass"));
     json_set(fs.a, out, "views", f.views);

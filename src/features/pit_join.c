@@ -269,7 +269,7 @@ enum err_code pit_run(struct pit_join *p, struct err *err)
             return err_wrap(err, "view %.*s", STR_ARG(name));
     }
     worker_progress(p->fs->w, 0.5, "joining as of each row's time");
-    buf_c(sql, "CREATE TEMP TABLE __j AS SELECT r.__row");
+    buf_c(sql, "CREATE TEMP TABLE __j AS SELECT r.*");
     for (size_t i = 0; i < p->n_lookups; i++) {
         if (p->lookups[i].ttl_us >= 0)
             buf_printf(sql,
@@ -282,6 +282,7 @@ enum err_code pit_run(struct pit_join *p, struct err *err)
     buf_c(sql, " FROM __rows r");
     for (size_t i = 0; i < p->n_lookups; i++)
         one_lookup(p, i);
+    buf_c(sql, "; DROP TABLE __rows");
     code = fs_exec(p->fs, err);
     if (code == ERR_OK)
         code = count_matched(p, err);
@@ -305,9 +306,8 @@ void pit_select(struct pit_join *p)
 void pit_from(struct pit_join *p)
 {
     struct buf *sql = &p->fs->sql;
-    buf_c(sql, " JOIN __j j ON j.__row = r.__row");
     for (size_t i = 0; i < p->n_lookups; i++)
-        buf_printf(sql, " LEFT JOIN __v%zu v%zu ON v%zu.rowid = j.rn%zu", p->lookups[i].view, i, i,
+        buf_printf(sql, " LEFT JOIN __v%zu v%zu ON v%zu.rowid = r.rn%zu", p->lookups[i].view, i, i,
                    i);
 }
 

@@ -46,11 +46,11 @@ enum err_code pit_init(struct pit_join *p, struct fsession *fs, size_t n_max,
 enum err_code pit_add(struct pit_join *p, const struct pit_want *want, struct err *err) MUST_CHECK;
 /* Distinct names of columns of the rows that the look-ups need. */
 struct json *pit_key_columns(const struct pit_join *p);
-/* Table __rows (__row, __t, key columns; no null __t) -> tables __v*, __j (__row, rn0, rn1 …). */
+/* Table __rows (__row, __t, key columns, others) becomes __j: the same with rn0, rn1 … */
 enum err_code pit_run(struct pit_join *p, struct err *err) MUST_CHECK;
 /* ", v0.x AS \"as.x\" …" for a select whose rows are `r`. */
 void pit_select(struct pit_join *p);
-/* " JOIN __j …" */
+/* " LEFT JOIN __v0 …", for a select from __j r. */
 void pit_from(struct pit_join *p);
 /* [{"name","as","version","rows","matched"}] */
 struct json *pit_report(const struct pit_join *p);
