@@ -203,7 +203,7 @@ static enum err_code make_version(const struct data_env *env, const struct sourc
     code = profile_new(env, s, doc, a, err);
     if (code != ERR_OK)
         return code;
-    if (version_find(env, s->name, STR(""), a, &before, &ignored) == ERR_OK &&
+    if (data_version_find(env, s->name, STR(""), a, &before, &ignored) == ERR_OK &&
         !str_eq(json_get_str(before, "digest"), json_get_str(doc, "digest"))) {
         json_set(a, doc, "previous", json_copy(a, json_get(before, "digest")));
         json_set(a, doc, "changes", data_version_diff(before, doc, a));
@@ -225,14 +225,14 @@ enum err_code data_snapshot(const struct data_env *env, const struct source_spec
     if (code != ERR_OK)
         goto done;
     digest_hex(&f.digest, hex);
-    if (version_find(env, s->name, str_c(hex), a, &doc, &ignored) != ERR_OK ||
+    if (data_version_find(env, s->name, str_c(hex), a, &doc, &ignored) != ERR_OK ||
         !is_same_declaration(doc, s, a)) {
         is_new = doc == NULL;
         code = make_version(env, s, &f, a, &doc, err);
         if (code != ERR_OK)
             goto done;
         newest = NULL;
-    } else if (version_find(env, s->name, STR(""), a, &newest, &ignored) == ERR_OK &&
+    } else if (data_version_find(env, s->name, STR(""), a, &newest, &ignored) == ERR_OK &&
                str_is(json_get_str(newest, "digest"), hex)) {
         code = version_of_doc(doc, ret, err);
         goto done;

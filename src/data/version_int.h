@@ -5,8 +5,9 @@
 #include "data/version.h"
 
 /* ERR_NOT_FOUND when there is none. digest_prefix empty: the newest. */
-enum err_code version_find(const struct data_env *env, struct str source, struct str digest_prefix,
-                           struct arena *a, struct json **ret_doc, struct err *err) MUST_CHECK;
+enum err_code data_version_find(const struct data_env *env, struct str source,
+                                struct str digest_prefix, struct arena *a, struct json **ret_doc,
+                                struct err *err) MUST_CHECK;
 /* Stores it, or makes it the newest again. */
 enum err_code version_put(const struct data_env *env, const struct json *doc,
                           struct err *err) MUST_CHECK;

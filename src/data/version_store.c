@@ -57,8 +57,9 @@ static enum err_code find_tx(struct db_tx *tx, void *arg, struct err *err)
     return code;
 }
 
-enum err_code version_find(const struct data_env *env, struct str source, struct str digest_prefix,
-                           struct arena *a, struct json **ret_doc, struct err *err)
+enum err_code data_version_find(const struct data_env *env, struct str source,
+                                struct str digest_prefix, struct arena *a, struct json **ret_doc,
+                                struct err *err)
 {
     struct find f = {.env = env, .source = source, .prefix = digest_prefix, .a = a};
     if (digest_prefix.n > 0 && digest_prefix.n < DIGEST_PREFIX_MIN)
@@ -86,7 +87,7 @@ enum err_code data_version_load(const struct data_env *env, struct str source,
                                 struct err *err)
 {
     struct json *doc = NULL;
-    enum err_code code = version_find(env, source, digest_prefix, a, &doc, err);
+    enum err_code code = data_version_find(env, source, digest_prefix, a, &doc, err);
     return code == ERR_OK ? version_of_doc(doc, ret, err) : code;
 }
 
