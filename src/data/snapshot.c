@@ -234,13 +234,13 @@ enum err_code data_snapshot(const struct data_env *env, const struct source_spec
         newest = NULL;
     } else if (data_version_find(env, s->name, STR(""), a, &newest, &ignored) == ERR_OK &&
                str_is(json_get_str(newest, "digest"), hex)) {
-        code = version_of_doc(doc, ret, err);
+        code = data_version_of_doc(doc, ret, err);
         goto done;
     }
     json_set(a, doc, "created_at", json_time(a, clock_now_us(&env->clock)));
-    code = version_put(env, doc, err);
+    code = data_version_put(env, doc, err);
     if (code == ERR_OK)
-        code = version_of_doc(doc, ret, err);
+        code = data_version_of_doc(doc, ret, err);
 done:
     source_files_fini(&f);
     if (code != ERR_OK)

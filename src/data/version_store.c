@@ -8,7 +8,7 @@ static const char *project_of(const struct data_env *env)
     return env->project ? env->project : "";
 }
 
-enum err_code version_of_doc(const struct json *doc, struct data_version *ret, struct err *err)
+enum err_code data_version_of_doc(const struct json *doc, struct data_version *ret, struct err *err)
 {
     struct data_version v = {.doc = doc, .source = json_get_str(doc, "source")};
     enum err_code code = digest_parse(json_get_str(doc, "digest"), &v.digest, err);
@@ -88,7 +88,7 @@ enum err_code data_version_load(const struct data_env *env, struct str source,
 {
     struct json *doc = NULL;
     enum err_code code = data_version_find(env, source, digest_prefix, a, &doc, err);
-    return code == ERR_OK ? version_of_doc(doc, ret, err) : code;
+    return code == ERR_OK ? data_version_of_doc(doc, ret, err) : code;
 }
 
 struct list {
@@ -185,10 +185,10 @@ static enum err_code part_text(const struct json *v, struct buf *out, struct err
     return json_write(v, JSON_COMPACT, out, err);
 }
 
-enum err_code version_put(const struct data_env *env, const struct json *doc, struct err *err)
+enum err_code data_version_put(const struct data_env *env, const struct json *doc, struct err *err)
 {
     struct put p = {.env = env};
-    enum err_code code = version_of_doc(doc, &p.v, err);
+    enum err_code code = data_version_of_doc(doc, &p.v, err);
     if (code != ERR_OK)
         return code;
     digest_hex(&p.v.digest, p.digest);
