@@ -23,7 +23,7 @@ static void tables_follow(struct op_call *call)
         loop_wake(call->sv->loop);
         (void)release_project_wait(call->sv->release, PROJECTION_WAIT_MS);
     } else {
-        (void)release_project(call->sv->release, &later);
+        (void)!release_project(call->sv->release, &later); /* the journal holds it: later */
     }
 }
 

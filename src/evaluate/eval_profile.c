@@ -103,7 +103,7 @@ static enum err_code input_column(struct profile *p, size_t i, struct column *c,
         return arena_err(a, err);
     for (size_t r = 0; r < n; r++) {
         float v = p->ref_matrix[r * k + i];
-        c->valid[r] = isnan(v) ? 0 : 1;
+        c->valid[r] = (uint8_t)(isnan(v) ? 0 : 1);
         if (!in->is_category)
             c->u.f[r] = (double)v;
         else if (c->valid[r] && (size_t)v < in->n_categories)
