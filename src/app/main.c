@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cli/cli.h"
+#include "cli/replay.h"
 #ifdef HAVE_LOOP
 #include "loop/section_checks.h"
 #endif
@@ -325,6 +326,26 @@ static int run_migrate(struct cli_globals *g, int *n, char **args)
     return code == ERR_OK ? 0 : fail(&err);
 }
 
+/* Plays rows of a file as live traffic against the server of this home. */
+static int run_replay(struct cli_globals *g, int *n, char **args)
+{
+    struct arena a;
+    struct cli_target t = {0};
+    struct err err = ERR_INIT;
+    arena_init(&a, COMMAND_ARENA);
+    enum err_code code = take_globals(g, n, args, &err);
+    if (code == ERR_OK)
+        code = cli_enter(g, &err);
+    if (code == ERR_OK)
+        code = locate(g, false, &a, &t, &err);
+    if (code == ERR_OK && !t.url)
+        code = err_set(&err, ERR_UNAVAILABLE,
+                       "no server runs on this home: start one with `pawl up` or `pawl server`");
+    int status = code == ERR_OK ? cli_replay(g, &t, *n, args) : fail(&err);
+    arena_fini(&a);
+    return status;
+}
+
 static const struct cli_builtin BUILTINS[] = {
     {"init", "pawl init [FILE] [--replay] [--home DIR] …",
      "Makes a home here; with a table, looks at it and proposes pawl.yaml.",
@@ -340,6 +361,11 @@ static const struct cli_builtin BUILTINS[] = {
      run_server},
     {"up", "pawl up [--port N] …", "Serves the home of this folder and schedules its project.",
      NULL, run_up},
+    {"replay",
+     "pawl replay FILE… --endpoint E --time COLUMN [--speed N|max] [--label EXPR] [--label-after "
+     "D] "
+     "[--known-at EXPR] [--until TIME]",
+     "Plays the rows of files as live traffic, in the order of their time.", NULL, run_replay},
     {"worker", "pawl worker --fd N", NULL, NULL, run_worker},
 };
 

@@ -81,13 +81,22 @@ static int by_words(const void *a, const void *b)
     return strcmp(((const struct line *)a)->words, ((const struct line *)b)->words);
 }
 
+/* A built-in command that goes on to an operation speaks for both. */
+static bool is_builtin(const struct cli_host *h, const char *words)
+{
+    for (size_t i = 0; i < h->n_builtins; i++)
+        if (strcmp(h->builtins[i].words, words) == 0)
+            return true;
+    return false;
+}
+
 static size_t all_lines(const struct cli_host *h, struct line **ret)
 {
     size_t n = 0;
     struct line *lines = calloc(N_OP_ROUTES + h->n_builtins + 1, sizeof *lines);
     CHECK(lines != NULL);
     for (size_t i = 0; i < N_OP_ROUTES; i++)
-        if (OP_ROUTES[i].command)
+        if (OP_ROUTES[i].command && !is_builtin(h, OP_ROUTES[i].command))
             lines[n++] = (struct line){OP_ROUTES[i].command, OP_ROUTES[i].summary};
     for (size_t i = 0; i < h->n_builtins; i++)
         if (h->builtins[i].summary)
@@ -95,6 +104,12 @@ static size_t all_lines(const struct cli_host *h, struct line **ret)
     qsort(lines, n, sizeof *lines, by_words);
     *ret = lines;
     return n;
+}
+
+static int first_sentence(const char *text)
+{
+    const char *end = strstr(text, ". ");
+    return end ? (int)(end - text) + 1 : (int)strlen(text);
 }
 
 static size_t show_lines(const struct cli_host *h, struct str prefix, struct buf *out)
@@ -107,7 +122,8 @@ static size_t show_lines(const struct cli_host *h, struct str prefix, struct buf
                         (words.n > prefix.n && words.p[prefix.n] == ' ');
         if (!str_starts(words, prefix) || !is_below)
             continue;
-        buf_printf(out, "  pawl %-24s %s\n", lines[i].words, lines[i].summary);
+        buf_printf(out, "  pawl %-24s %.*s\n", lines[i].words, first_sentence(lines[i].summary),
+                   lines[i].summary);
         n_shown++;
     }
     free(lines);
@@ -182,6 +198,10 @@ int cli_help(const struct cli_host *h, int n, char **topic)
     } else if (b && n_builtin == n) {
         buf_printf(&out, "%s\n\n  %s\n%s%s", b->summary, b->usage, b->help ? "\n" : "",
                    b->help ? b->help : "");
+        if (r && n_used == n) {
+            buf_ch(&out, '\n');
+            help_route(r, &out);
+        }
     } else if (r && n_used == n) {
         help_route(r, &out);
     } else if (show_lines(h, str_c(prefix), &out) == 0) {

@@ -140,6 +140,8 @@ void cli_view_generic(const struct cli_page *p, const struct json *doc, const ch
         show_list(p, &arena, doc, list_of(doc), columns);
     } else if (doc->type == JSON_OBJ) {
         show_object(p, &arena, doc, 0);
+    } else if (doc->type == JSON_ARR && doc->u.arr.n == 0) {
+        buf_c(p->out, "none\n");
     } else if (is_rows(doc)) {
         cli_table(p, doc, columns);
     } else {

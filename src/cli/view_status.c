@@ -36,9 +36,10 @@ static void put_time(const struct cli_page *p, const char *before, const struct 
 static void put_head(const struct cli_page *p, const struct json *doc)
 {
     const char *endpoint = text_of(doc, "endpoint"), *state = text_of(doc, "state");
-    buf_c(p->out, text_of(doc, "project"));
+    const char *project = text_of(doc, "project");
+    buf_c(p->out, project[0] ? project : "this home");
     if (endpoint[0])
-        buf_printf(p->out, "%sendpoint %s", text_of(doc, "project")[0] ? ", " : "", endpoint);
+        buf_printf(p->out, ", endpoint %s", endpoint);
     buf_printf(p->out, ": %s", state[0] ? state : "unknown");
     put_time(p, ", event clock ", doc, "clock");
     buf_c(p->out, "\n\n");
