@@ -14,10 +14,22 @@
 #include "release/control.h"
 #include "serve/serve.h"
 
-static enum err_code ready(struct op_call *call, struct err *err)
+/* The host with what came with the database. */
+static enum err_code ready(struct op_call *call, struct pipeline_host *ret, struct err *err)
 {
-    enum err_code code = services_need(call->sv->db, "the database", err);
-    return code == ERR_OK ? services_need(call->sv->pipeline, "the pipeline", err) : code;
+    struct services *sv = call->sv;
+    enum err_code code = services_need(sv->pipeline, "the pipeline", err);
+    if (code == ERR_OK)
+        code = services_need(sv->db, "the database", err);
+    if (code == ERR_OK)
+        code = services_need(sv->registry, "the registry", err);
+    if (code != ERR_OK)
+        return code;
+    *ret = *sv->pipeline;
+    ret->db = sv->db;
+    ret->track = sv->track;
+    ret->registry = sv->registry;
+    return ERR_OK;
 }
 
 /* The folder asked for, else the home's. */
@@ -81,6 +93,7 @@ enum err_code op_pipeline_run(struct op_call *call, const struct json *in, struc
                               struct err *err)
 {
     struct arena *a = call->arena;
+    struct pipeline_host host;
     struct pipeline_peer others[2];
     struct pipeline_result res = {0};
     const char **steps = NULL;
@@ -114,11 +127,11 @@ enum err_code op_pipeline_run(struct op_call *call, const struct json *in, struc
         fresh_is_unchanged(&quick, a, ret))
         return ERR_OK;
     if (code == ERR_OK)
-        code = ready(call, err);
+        code = ready(call, &host, err);
     if (code == ERR_OK)
         code = peers(call, root, others, &o.n_peers, err);
     if (code == ERR_OK)
-        code = pipeline_run(call->sv->pipeline, &o, a, &res, err);
+        code = pipeline_run(&host, &o, a, &res, err);
     if (res.doc != NULL)
         *ret = json_copy(a, res.doc);
     return code;
@@ -129,6 +142,7 @@ enum err_code op_project_check(struct op_call *call, const struct json *in, stru
 {
     static const char *const DEPTHS[] = {"file", "data", "leak"};
     const char *depth = json_get_c(in, "depth"), *root = root_of(call, in);
+    struct pipeline_host host;
     size_t i = 0;
     while (i < CHECK_DEPTH_N && (depth == NULL || strcmp(depth, DEPTHS[i]) != 0))
         i++;
@@ -136,15 +150,15 @@ enum err_code op_project_check(struct op_call *call, const struct json *in, stru
         return err_set(err, ERR_INVALID, "depth is file, data or leak");
     if (root == NULL)
         return err_set(err, ERR_NOT_FOUND, "there is no project here: pawl init FILE proposes one");
-    enum err_code code = ready(call, err);
-    return code == ERR_OK ? pipeline_check(call->sv->pipeline, root, (enum check_depth)i,
-                                           call->arena, ret, err)
+    enum err_code code = ready(call, &host, err);
+    return code == ERR_OK ? pipeline_check(&host, root, (enum check_depth)i, call->arena, ret, err)
                           : code;
 }
 
 enum err_code op_pipeline_reproduce(struct op_call *call, const struct json *in, struct json **ret,
                                     struct err *err)
 {
+    struct pipeline_host host;
     struct reproduce_order o = {.run_id = json_get_c(in, "run"),
                                 .times = (int)json_get_int(in, "times", 1),
                                 .tolerance = json_get_f64(in, "tolerance", 0),
@@ -152,19 +166,19 @@ enum err_code op_pipeline_reproduce(struct op_call *call, const struct json *in,
                                 .is_cancelled = call->is_cancelled,
                                 .on_progress = call->on_progress,
                                 .progress_arg = call->progress_arg};
-    enum err_code code = ready(call, err);
-    return code == ERR_OK ? pipeline_reproduce(call->sv->pipeline, &o, call->arena, ret, err)
-                          : code;
+    enum err_code code = ready(call, &host, err);
+    return code == ERR_OK ? pipeline_reproduce(&host, &o, call->arena, ret, err) : code;
 }
 
 enum err_code op_steps_list(struct op_call *call, const struct json *in, struct json **ret,
                             struct err *err)
 {
     const char *root = root_of(call, in);
+    struct pipeline_host host;
     if (root == NULL)
         return err_set(err, ERR_NOT_FOUND, "there is no project here");
-    enum err_code code = ready(call, err);
-    return code == ERR_OK ? pipeline_steps(call->sv->pipeline, root, call->arena, ret, err) : code;
+    enum err_code code = ready(call, &host, err);
+    return code == ERR_OK ? pipeline_steps(&host, root, call->arena, ret, err) : code;
 }
 
 /* ---- init ---- */
@@ -176,8 +190,8 @@ static const char *relative(const char *root, const char *file)
     return strncmp(file, root, n) == 0 && file[n] == '/' ? file + n + 1 : file;
 }
 
-static enum err_code look_at(struct op_call *call, const char *root, const char *file,
-                             struct data_version *ret, struct err *err)
+static enum err_code look_at(struct op_call *call, const struct pipeline_host *h, const char *root,
+                             const char *file, struct data_version *ret, struct err *err)
 {
     struct arena *a = call->arena;
     struct str path = str_c(relative(root, file));
@@ -189,7 +203,6 @@ static enum err_code look_at(struct op_call *call, const char *root, const char 
                             .available_after_us = -1,
                             .freshness_us = -1,
                             .is_reference = true};
-    const struct pipeline_host *h = call->sv->pipeline;
     struct data_env env = {.db = h->db,
                            .blobs = h->blobs,
                            .pool = h->pool,
@@ -210,6 +223,7 @@ enum err_code op_project_init(struct op_call *call, const struct json *in, struc
 {
     struct arena *a = call->arena;
     const char *file = json_get_c(in, "file"), *root = root_of(call, in);
+    struct pipeline_host host;
     struct data_version v;
     struct str yaml = STR_NONE;
     struct json *doc = NULL;
@@ -223,9 +237,9 @@ enum err_code op_project_init(struct op_call *call, const struct json *in, struc
                              .time = json_get_c(in, "time")};
     if (path != NULL && file_exists(path) && !json_get_bool(in, "replace", false))
         return err_set(err, ERR_EXISTS, "%s is there already: --replace overwrites it", path);
-    enum err_code code = path != NULL ? ready(call, err) : arena_err(a, err);
+    enum err_code code = path != NULL ? ready(call, &host, err) : arena_err(a, err);
     if (code == ERR_OK)
-        code = look_at(call, root, file, &v, err);
+        code = look_at(call, &host, root, file, &v, err);
     if (code == ERR_OK)
         code = init_propose(&o, v.doc, a, &yaml, &doc, err);
     if (code == ERR_OK)

@@ -175,8 +175,7 @@ static enum err_code ref(const struct maker *m, const struct dataset_feature *f,
     else if (f->column.n > 0)
         ret->text = str_printf(m->a, "%s.%s", view, column);
     else
-        ret->text =
-            f->kind == DATASET_VIEW && f->n_columns > 0 ? view : str_printf(m->a, "%s.*", view);
+        ret->text = f->kind == DATASET_VIEW ? view : str_printf(m->a, "%s.*", view);
     if (f->n_keys > PLAN_KEYS_MAX)
         return err_set(err, ERR_LIMIT, "view %s is looked up by %zu keys: %d at most", view,
                        f->n_keys, PLAN_KEYS_MAX);
