@@ -327,6 +327,7 @@ static enum err_code open_track(struct wiring *w, struct err *err)
     struct track *track = NULL;
     enum err_code code = track_open(w->sv.db, in_home(w, "artifacts"), w->sv.clock, &track, err);
     w->sv.track = track;
+    w->pipeline.track = track;
     return code;
 }
 
@@ -334,6 +335,7 @@ static void close_track(struct wiring *w)
 {
     struct track *track = w->sv.track;
     w->sv.track = NULL;
+    w->pipeline.track = NULL;
     track_close(track);
 }
 
@@ -343,6 +345,7 @@ static enum err_code open_registry(struct wiring *w, struct err *err)
     struct registry *registry = NULL;
     enum err_code code = registry_open(w->sv.db, w->sv.blobs, w->sv.clock, &registry, err);
     w->sv.registry = registry;
+    w->pipeline.registry = registry;
     return code;
 }
 
@@ -350,6 +353,7 @@ static void close_registry(struct wiring *w)
 {
     struct registry *registry = w->sv.registry;
     w->sv.registry = NULL;
+    w->pipeline.registry = NULL;
     registry_close(registry);
 }
 #endif
