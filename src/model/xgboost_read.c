@@ -55,6 +55,25 @@ static enum err_code read_weight_drop(struct xgboost_file *f, struct doc *d, str
     return rc == ERR_OK ? rc : err_wrap(err, "weight_drop");
 }
 
+/* Goes over the trees; they are read later. */
+static enum err_code skip_trees(struct doc *d, struct err *err)
+{
+    enum err_code rc = doc_enter_array(d, err);
+    if (rc != ERR_OK)
+        return err_wrap(err, "trees");
+    for (size_t i = 0;; i++) {
+        struct str key;
+        bool has_more = false;
+        rc = doc_next(d, &key, &has_more, err);
+        if (rc == ERR_OK && !has_more)
+            return ERR_OK;
+        if (rc == ERR_OK)
+            rc = doc_skip(d, err);
+        if (rc != ERR_OK)
+            return err_wrap(err, "trees[%zu]", i);
+    }
+}
+
 static enum err_code read_gbtree_model(struct xgboost_file *f, struct doc *d, struct str key,
                                        struct err *err)
 {
@@ -70,7 +89,7 @@ static enum err_code read_gbtree_model(struct xgboost_file *f, struct doc *d, st
         return err_set(err, ERR_PARSE, "trees: given twice");
     f->has_trees = true;
     f->trees_at = *d;
-    return at_key(doc_skip(d, err), key, err);
+    return skip_trees(d, err);
 }
 
 /* Of a gbtree, or of a DART booster, whose trees are a gbtree inside it (until 3.2). */
