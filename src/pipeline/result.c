@@ -270,8 +270,11 @@ static enum err_code read_stored(struct db_tx *tx, void *arg, struct err *err)
     struct stored *x = arg;
     struct db_rows *r = NULL;
     x->text = x->state = NULL;
-    enum err_code code = db_query(
-        tx, &r, err, "SELECT result, state FROM pipeline_runs WHERE run_id = ?", "s", x->run);
+    /* The registry names the training run, which is a child of the pipeline's. */
+    enum err_code code = db_query(tx, &r, err,
+                                  "SELECT result, state FROM pipeline_runs WHERE run_id = ? OR run_id = "
+                                  "(SELECT parent_id FROM runs WHERE id = ?)",
+                                  "ss", x->run, x->run);
     if (code != ERR_OK)
         return code;
     if (db_next(r)) {
