@@ -9,10 +9,10 @@
 #include "cli/replay_int.h"
 #include "http/load.h"
 
-#define REPLAY_BYTES    ((size_t)256 << 20)
-#define LABELS_BYTES    ((size_t)64 << 20)
-#define RECONNECT_MS    120000
-#define ANSWER_IDLE_MS  600000 /* a barrier may train a model */
+#define REPLAY_BYTES   ((size_t)256 << 20)
+#define LABELS_BYTES   ((size_t)64 << 20)
+#define RECONNECT_MS   120000
+#define ANSWER_IDLE_MS 600000 /* a barrier may train a model */
 
 enum phase { PHASE_ROWS, PHASE_BARRIER, PHASE_CLOCK, PHASE_END };
 enum kind { KIND_ROW, KIND_LABELS, KIND_CLOCK };
@@ -38,9 +38,11 @@ struct replay {
     enum err_code code;
 };
 
-static void fail(struct replay *r, enum err_code code, const char *what, int status, struct str body)
+static void fail(struct replay *r, enum err_code code, const char *what, int status,
+                 struct str body)
 {
-    r->code = err_set(&r->err, code, "%s: %d %.*s", what, status, (int)(body.n < 500 ? body.n : 500), body.p ? body.p : "");
+    r->code = err_set(&r->err, code, "%s: %d %.*s", what, status,
+                      (int)(body.n < 500 ? body.n : 500), body.p ? body.p : "");
     r->phase = PHASE_END;
 }
 
@@ -52,7 +54,8 @@ static void label_keep(struct replay *r, const char *id)
     if (!isfinite(r->row.label))
         return;
     (void)num_f64(value, r->row.label);
-    buf_printf(&r->labels, "%s{\"client_id\":\"%s\",\"label\":%s", r->n_buffered ? "," : "{\"labels\":[", id, value);
+    buf_printf(&r->labels, "%s{\"client_id\":\"%s\",\"label\":%s",
+               r->n_buffered ? "," : "{\"labels\":[", id, value);
     if (r->row.known_us != AT_US_NONE) {
         (void)time_text(known, r->row.known_us);
         buf_printf(&r->labels, ",\"known_at\":\"%s\"", known);
@@ -67,7 +70,10 @@ static enum load_next send_labels(struct replay *r, struct load_request *ret)
     buf_reset(&r->body);
     buf_str(&r->body, buf_view(&r->labels));
     buf_reset(&r->labels);
-    *ret = (struct load_request){.method = "POST", .path = r->labels_path, .bearer = r->target->token, .body = buf_view(&r->body),
+    *ret = (struct load_request){.method = "POST",
+                                 .path = r->labels_path,
+                                 .bearer = r->target->token,
+                                 .body = buf_view(&r->body),
                                  .tag = KIND_LABELS};
     r->n_labels += r->n_buffered;
     r->n_buffered = 0;
@@ -86,14 +92,18 @@ static enum load_next send_clock(struct replay *r, struct load_request *ret)
 {
     char at[TIME_TEXT_BYTES];
 
-    if (r->fields.clock_us != AT_US_NONE && r->goal_us <= r->fields.clock_us) { /* an earlier replay was here */
+    if (r->fields.clock_us != AT_US_NONE &&
+        r->goal_us <= r->fields.clock_us) { /* an earlier replay was here */
         r->phase = r->is_last ? PHASE_END : PHASE_ROWS;
         return LOAD_WAIT;
     }
     (void)time_text(at, r->goal_us);
     buf_reset(&r->body);
     buf_printf(&r->body, "{\"to\":\"%s\"}", at);
-    *ret = (struct load_request){.method = "POST", .path = r->clock_path, .bearer = r->target->token, .body = buf_view(&r->body),
+    *ret = (struct load_request){.method = "POST",
+                                 .path = r->clock_path,
+                                 .bearer = r->target->token,
+                                 .body = buf_view(&r->body),
                                  .tag = KIND_CLOCK};
     r->n_under_way++;
     r->phase = PHASE_CLOCK;
@@ -175,7 +185,10 @@ static enum load_next send_row(struct replay *r, struct load_request *ret, int64
     r->last_us = r->row.at_us;
     r->n_sent++;
     r->n_under_way++;
-    *ret = (struct load_request){.method = "POST", .path = r->infer_path, .bearer = r->target->token, .body = buf_view(&r->body),
+    *ret = (struct load_request){.method = "POST",
+                                 .path = r->infer_path,
+                                 .bearer = r->target->token,
+                                 .body = buf_view(&r->body),
                                  .tag = KIND_ROW};
     return LOAD_REQUEST;
 }
@@ -206,7 +219,8 @@ static enum load_next on_next(void *arg, struct load_request *ret, int64_t *ret_
 
     *ret_wait_ms = 0;
     /* Moves that send nothing (a phase that is over) are gone through at once. */
-    for (enum phase before = PHASE_END; next == LOAD_WAIT && before != r->phase && *ret_wait_ms == 0;) {
+    for (enum phase before = PHASE_END;
+         next == LOAD_WAIT && before != r->phase && *ret_wait_ms == 0;) {
         before = r->phase;
         next = replay_step(r, ret, ret_wait_ms);
     }
@@ -224,26 +238,29 @@ static bool on_done(void *arg, uint64_t tag, int status, struct str body)
         r->n_answered += status == 200 ? 1 : 0;
         r->n_failed += status == 200 ? 0 : 1;
         if (status != 200 && r->first_failure[0] == '\0')
-            (void)snprintf(r->first_failure, sizeof(r->first_failure), "%d %.*s", status, (int)(body.n < 200 ? body.n : 200),
-                           body.p ? body.p : "");
+            (void)snprintf(r->first_failure, sizeof(r->first_failure), "%d %.*s", status,
+                           (int)(body.n < 200 ? body.n : 200), body.p ? body.p : "");
         return true;
     }
     if (status == 200 || status == 201) {
         r->n_ticks += tag == KIND_CLOCK ? 1 : 0;
         return true;
     }
-    fail(r, status == 0 ? ERR_UNAVAILABLE : ERR_REFUSED, tag == KIND_CLOCK ? "advance the clock" : "push labels", status, body);
+    fail(r, status == 0 ? ERR_UNAVAILABLE : ERR_REFUSED,
+         tag == KIND_CLOCK ? "advance the clock" : "push labels", status, body);
     return false;
 }
 
 /* ---- beginning and end ---- */
-static enum err_code parse_url(const char *url, struct arena *a, char **ret_host, int *ret_port, struct err *err)
+static enum err_code parse_url(const char *url, struct arena *a, char **ret_host, int *ret_port,
+                               struct err *err)
 {
     struct str rest = str_c(url), host;
     int64_t port;
 
     if (!str_starts(rest, STR("http://")))
-        return err_set(err, ERR_UNSUPPORTED, "replay speaks plain HTTP to a server on this machine, not to %s", url);
+        return err_set(err, ERR_UNSUPPORTED,
+                       "replay speaks plain HTTP to a server on this machine, not to %s", url);
     rest = str_n(rest.p + 7, rest.n - 7);
     host = str_split(&rest, ':');
     if (!rest.p || parse_i64(str_split(&rest, '/'), &port, NULL) != ERR_OK)
@@ -253,7 +270,8 @@ static enum err_code parse_url(const char *url, struct arena *a, char **ret_host
     return *ret_host ? ERR_OK : arena_err(a, err);
 }
 
-static void print_summary(const struct replay *r, const struct load_stats *s, const struct cli_globals *g)
+static void print_summary(const struct replay *r, const struct load_stats *s,
+                          const struct cli_globals *g)
 {
     struct arena a;
     struct buf out;
@@ -280,8 +298,8 @@ static void print_summary(const struct replay *r, const struct load_stats *s, co
     if (g->is_json && json_write(o, JSON_PRETTY, &out, &err) == ERR_OK)
         (void)fwrite(out.p, 1, out.n, stdout);
     else if (!g->is_json)
-        printf("%" PRIu64 " requests sent, %" PRIu64 " answered, %" PRIu64 " failed; %" PRIu64 " labels, %" PRIu64
-               " ticks in %.1f s\n",
+        printf("%" PRIu64 " requests sent, %" PRIu64 " answered, %" PRIu64 " failed; %" PRIu64
+               " labels, %" PRIu64 " ticks in %.1f s\n",
                r->n_sent, r->n_answered, r->n_failed, r->n_labels, r->n_ticks, seconds);
     buf_fini(&out);
     arena_fini(&a);
@@ -289,8 +307,11 @@ static void print_summary(const struct replay *r, const struct load_stats *s, co
 
 static enum err_code replay_run(struct replay *r, struct load_stats *stats, struct err *err)
 {
-    struct load_options opt = {.n_connections = r->order.n_connections, .pipeline = r->order.pipeline, .n_retries = 100,
-                               .reconnect_ms = RECONNECT_MS, .idle_ms = ANSWER_IDLE_MS};
+    struct load_options opt = {.n_connections = r->order.n_connections,
+                               .pipeline = r->order.pipeline,
+                               .n_retries = 100,
+                               .reconnect_ms = RECONNECT_MS,
+                               .idle_ms = ANSWER_IDLE_MS};
     struct load_calls calls = {.arg = r, .next = on_next, .done = on_done};
     struct load *load = NULL;
     char *host;
@@ -315,7 +336,8 @@ static enum err_code replay_begin(struct replay *r, struct err *err)
     const char *e = r->order.endpoint;
 
     if (!r->target->url)
-        return err_set(err, ERR_UNAVAILABLE, "no server runs on this home: start one with `pawl up`, then replay");
+        return err_set(err, ERR_UNAVAILABLE,
+                       "no server runs on this home: start one with `pawl up`, then replay");
     if (replay_fields_get(r->target, e, &r->arena, &r->fields, err) != ERR_OK)
         return err->code;
     r->infer_path = str_printf(&r->arena, "/v2/models/%s/infer", e);

@@ -42,7 +42,8 @@ static enum err_code set_tick(struct replay_order *o, const char *v, struct err 
 {
     if (parse_duration_us(str_c(v), &o->tick_us, err) != ERR_OK)
         return err->code;
-    return o->tick_us >= US_PER_MIN ? ERR_OK : err_set(err, ERR_RANGE, "a tick is a minute or longer");
+    return o->tick_us >= US_PER_MIN ? ERR_OK
+                                    : err_set(err, ERR_RANGE, "a tick is a minute or longer");
 }
 
 static enum err_code set_until(struct replay_order *o, const char *v, struct err *err)
@@ -57,7 +58,8 @@ static enum err_code set_speed(struct replay_order *o, const char *v, struct err
         return ERR_OK;
     if (parse_f64(str_c(v), &o->speed, err) != ERR_OK)
         return err->code;
-    return o->speed > 0 ? ERR_OK : err_set(err, ERR_RANGE, "--speed is how much faster than life, or max");
+    return o->speed > 0 ? ERR_OK
+                        : err_set(err, ERR_RANGE, "--speed is how much faster than life, or max");
 }
 
 static enum err_code set_connections(struct replay_order *o, const char *v, struct err *err)
@@ -75,8 +77,14 @@ static enum err_code set_connections(struct replay_order *o, const char *v, stru
 static const struct {
     const char *name;
     flag_fn set;
-} FLAGS[] = {{"--endpoint", set_endpoint}, {"--time", set_time},   {"--label", set_label}, {"--known-at", set_known},
-             {"--label-after", set_label_after}, {"--tick", set_tick}, {"--until", set_until}, {"--speed", set_speed},
+} FLAGS[] = {{"--endpoint", set_endpoint},
+             {"--time", set_time},
+             {"--label", set_label},
+             {"--known-at", set_known},
+             {"--label-after", set_label_after},
+             {"--tick", set_tick},
+             {"--until", set_until},
+             {"--speed", set_speed},
              {"--connections", set_connections}};
 
 static enum err_code take_flag(struct replay_order *o, int n, char **args, int *i, struct err *err)
@@ -116,7 +124,8 @@ enum err_code replay_parse(int n, char **args, struct replay_order *ret, struct 
         }
     }
     if (o.n_files == 0 && o.until_us == AT_US_NONE)
-        return err_set(err, ERR_USAGE, "`pawl replay FILE… --endpoint E --time COLUMN`: name a file");
+        return err_set(err, ERR_USAGE,
+                       "`pawl replay FILE… --endpoint E --time COLUMN`: name a file");
     if (!o.endpoint || (o.n_files > 0 && !o.time))
         return err_set(err, ERR_USAGE, "--endpoint and --time are needed");
 

@@ -8,11 +8,12 @@
 #include "cli/replay_int.h"
 #include "http/client.h"
 
-enum err_code replay_fields_get(const struct cli_target *t, const char *endpoint, struct arena *a, struct replay_fields *ret,
-                                struct err *err)
+enum err_code replay_fields_get(const struct cli_target *t, const char *endpoint, struct arena *a,
+                                struct replay_fields *ret, struct err *err)
 {
     struct http_client *c = NULL;
-    struct http_call call = {.url = str_printf(a, "%s/v2/models/%s", t->url, endpoint), .bearer = t->token};
+    struct http_call call = {.url = str_printf(a, "%s/v2/models/%s", t->url, endpoint),
+                             .bearer = t->token};
     struct json *meta = NULL, *clock = NULL;
     enum err_code code = http_client_open(&c, err);
 
@@ -26,7 +27,10 @@ enum err_code replay_fields_get(const struct cli_target *t, const char *endpoint
     if (code != ERR_OK)
         return err_wrap(err, "ask for endpoint %s", endpoint);
     if (!json_get_bool(clock, "is_replay", false))
-        return err_set(err, ERR_REFUSED, "the home behind %s follows the system clock: make one with `pawl init --replay`", t->url);
+        return err_set(
+            err, ERR_REFUSED,
+            "the home behind %s follows the system clock: make one with `pawl init --replay`",
+            t->url);
     ret->inputs = json_get(meta, "inputs");
     ret->clock_us = json_get_time(clock, "clock");
     return ERR_OK;
@@ -36,7 +40,8 @@ void replay_id(const struct replay_order *o, const struct replay_row *row, char 
 {
     const char *name = path_base(o->files[row->file]);
 
-    (void)snprintf(ret, 64, "rp-%08llx-%llu-%llu", (unsigned long long)(hash64(name, strlen(name), 0) & 0xffffffff),
+    (void)snprintf(ret, 64, "rp-%08llx-%llu-%llu",
+                   (unsigned long long)(hash64(name, strlen(name), 0) & 0xffffffff),
                    (unsigned long long)row->seq, (unsigned long long)row->at_us);
 }
 
@@ -53,7 +58,8 @@ static void number_put(const struct json *v, struct buf *out)
     char text[NUM_TEXT_BYTES];
     int64_t at_us;
 
-    if (v->type == JSON_STR && parse_time_us(v->u.s, &at_us, NULL) == ERR_OK) { /* a time where milliseconds are taken */
+    if (v->type == JSON_STR &&
+        parse_time_us(v->u.s, &at_us, NULL) == ERR_OK) { /* a time where milliseconds are taken */
         (void)num_i64(text, at_us / US_PER_MS);
         buf_c(out, text);
     } else if (v->type == JSON_STR) {
@@ -80,7 +86,8 @@ static void text_put(const struct json *v, struct buf *out)
     buf_ch(out, '"');
 }
 
-void replay_body(const struct replay_fields *f, const struct replay_row *row, const char *id, struct buf *out)
+void replay_body(const struct replay_fields *f, const struct replay_row *row, const char *id,
+                 struct buf *out)
 {
     bool is_first = true;
 

@@ -20,7 +20,8 @@ struct replay_order {
 };
 
 /* replay_args.c */
-enum err_code replay_parse(int n, char **args, struct replay_order *ret, struct err *err) MUST_CHECK;
+enum err_code replay_parse(int n, char **args, struct replay_order *ret,
+                           struct err *err) MUST_CHECK;
 
 /* replay_rows.c: rows of the files, read by a worker beside the sending. */
 struct replay_row {
@@ -32,7 +33,8 @@ struct replay_row {
     size_t file;
 };
 struct replay_rows;
-enum err_code replay_rows_open(const struct replay_order *o, struct replay_rows **ret, struct err *err) MUST_CHECK;
+enum err_code replay_rows_open(const struct replay_order *o, struct replay_rows **ret,
+                               struct err *err) MUST_CHECK;
 void replay_rows_close(struct replay_rows *r);
 enum replay_next { REPLAY_ROW, REPLAY_LATER, REPLAY_END };
 /* Never blocks; *ret lives until the next call that gives a row. */
@@ -45,10 +47,11 @@ struct replay_fields {
     const struct json *inputs; /* of the model's metadata */
     int64_t clock_us;          /* the endpoint's event clock; AT_US_NONE: never moved */
 };
-enum err_code replay_fields_get(const struct cli_target *t, const char *endpoint, struct arena *a, struct replay_fields *ret,
-                                struct err *err) MUST_CHECK;
+enum err_code replay_fields_get(const struct cli_target *t, const char *endpoint, struct arena *a,
+                                struct replay_fields *ret, struct err *err) MUST_CHECK;
 /* The request of a row. */
-void replay_body(const struct replay_fields *f, const struct replay_row *row, const char *id, struct buf *out);
+void replay_body(const struct replay_fields *f, const struct replay_row *row, const char *id,
+                 struct buf *out);
 void replay_id(const struct replay_order *o, const struct replay_row *row, char ret[64]);
 
 #endif

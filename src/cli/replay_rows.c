@@ -64,13 +64,18 @@ static enum err_code take_piece(void *arg, const char *kind, const struct json *
     return ERR_OK;
 }
 
-static enum err_code read_file(struct replay_rows *r, const char *path, struct arena *a, struct err *err)
+static enum err_code read_file(struct replay_rows *r, const char *path, struct arena *a,
+                               struct err *err)
 {
     const struct replay_order *o = r->order;
     struct json *args = json_obj(a), *done;
     char full[PATH_BYTES];
-    struct worker_call call = {.op = "monitor.replay", .args = args, .timeout_ms = READ_TIMEOUT_MS,
-                               .is_cancelled = &r->is_cancelled, .on_record = take_piece, .arg = r};
+    struct worker_call call = {.op = "monitor.replay",
+                               .args = args,
+                               .timeout_ms = READ_TIMEOUT_MS,
+                               .is_cancelled = &r->is_cancelled,
+                               .on_record = take_piece,
+                               .arg = r};
 
     if (!realpath(path, full))
         return err_errno(err, ERR_NOT_FOUND, "%s", path);
@@ -98,7 +103,8 @@ static void *reader_main(void *arg)
     return NULL;
 }
 
-enum err_code replay_rows_open(const struct replay_order *o, struct replay_rows **ret, struct err *err)
+enum err_code replay_rows_open(const struct replay_order *o, struct replay_rows **ret,
+                               struct err *err)
 {
     struct worker_pool_options opt = {.n_max = 1, .idle_ms = 60000};
     struct replay_rows *r = calloc(1, sizeof(*r));
@@ -155,7 +161,8 @@ enum replay_next replay_rows_next(struct replay_rows *r, struct replay_row *ret)
         r->now = NULL;
     }
     if (!r->now) {
-        bool is_closed = queue_is_closed(r->pieces); /* asked before the pop: what was pushed before closing is seen */
+        bool is_closed = queue_is_closed(
+            r->pieces); /* asked before the pop: what was pushed before closing is seen */
         r->now = queue_pop(r->pieces, 0);
         r->row = 0;
         if (!r->now)

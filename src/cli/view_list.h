@@ -5,6 +5,8 @@
 #include "cli/view.h"
 
 void cli_view_text(const struct cli_page *p, const struct json *doc);
+void cli_view_run(const struct cli_page *p, const struct json *doc);
+void cli_view_release(const struct cli_page *p, const struct json *doc);
 void cli_view_status(const struct cli_page *p, const struct json *doc);
 void cli_view_problems(const struct cli_page *p, const struct json *doc);
 
