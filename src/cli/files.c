@@ -41,23 +41,29 @@ static enum err_code spool_stdin(struct cli_request *q, const char **ret, struct
     return code;
 }
 
-/* Absolute for this machine's processes; the name stays when no such file is here: it may mean something else. */
-static enum err_code absolute(struct cli_request *q, const char *given, const char **ret,
-                              struct err *err)
+/* Absolute for this machine's processes; the name stays when no such file is here: it may mean something else, unless the
+ * file is still to be written. */
+static enum err_code absolute(struct cli_request *q, const char *given, bool is_output,
+                              const char **ret, struct err *err)
 {
-    char *path = realpath(given, NULL);
-    *ret = path ? str_dup(q->arena, str_c(path)) : given;
-    bool is_copied = *ret != NULL;
+    char *path = realpath(given, NULL), *cwd = NULL;
+    *ret = given;
+    if (path)
+        *ret = str_dup(q->arena, str_c(path));
+    else if (is_output && given[0] != '/' && (cwd = realpath(".", NULL)) != NULL)
+        *ret = path_join(q->arena, cwd, given);
     free(path);
-    return is_copied ? ERR_OK : arena_err(q->arena, err);
+    free(cwd);
+    return *ret ? ERR_OK : arena_err(q->arena, err);
 }
 
 static enum err_code place_file(struct cli_request *q, const struct op_param *p, const char *given,
                                 struct err *err)
 {
     const char *path = given;
-    enum err_code code =
-        strcmp(given, "-") == 0 ? spool_stdin(q, &path, err) : absolute(q, given, &path, err);
+    enum err_code code = strcmp(given, "-") == 0
+                             ? spool_stdin(q, &path, err)
+                             : absolute(q, given, strcmp(p->name, "out") == 0, &path, err);
     if (code == ERR_OK && q->globals.server && path[0] == '/' && file_exists(path) &&
         !dir_exists(path)) {
         char *name = NULL;
