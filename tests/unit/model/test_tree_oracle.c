@@ -240,11 +240,52 @@ static void test_infinities(void **state)
     free(d);
 }
 
+/* UBJSON with bytes changed and cut short: read or refused, never worse. */
+static void test_damaged_ubjson(void **state)
+{
+    (void)state;
+    struct data *d = make_data("cqqqccq", LABEL_CLASS3, 7);
+    static const char *const PARAMS[] = {
+        "objective", "multi:softprob", "num_class", "3", "max_depth", "3", NULL};
+    struct oracle *o = oracle_train(&(struct oracle_case){.params = PARAMS,
+                                                          .feature_types = "cqqqccq",
+                                                          .n_rows = N_ROWS,
+                                                          .n_features = N_FEATURES,
+                                                          .rows = d->rows,
+                                                          .labels = d->labels,
+                                                          .n_rounds = 2});
+    struct str good = oracle_save(o, "ubj");
+    struct rng rng;
+    rng_init(&rng, 3);
+    char *text = malloc(good.n + 1);
+    for (int i = 0; i < 4000; i++) {
+        struct tree_model *m = NULL;
+        size_t n = i % 4 ? good.n : rng_below(&rng, good.n);
+        memcpy(text, good.p, good.n);
+        text[n] = '\0';
+        for (uint64_t k = rng_below(&rng, 3); n && k-- > 0;)
+            text[rng_below(&rng, n)] = (char)rng_below(&rng, 256);
+        if (tree_model_read(str_n(text, n), &m, NULL) == ERR_OK &&
+            tree_model_n_inputs(m) <= N_FEATURES) {
+            float *scratch = malloc(tree_model_scratch_floats(m) * sizeof *scratch);
+            float *out = malloc((tree_model_n_outputs(m) + 1) * sizeof *out);
+            tree_model_predict(m, d->test, 1, scratch, out);
+            free(scratch);
+            free(out);
+        }
+        tree_model_free(m);
+    }
+    free(text);
+    oracle_free(o);
+    free(d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_variants),
         cmocka_unit_test(test_infinities),
+        cmocka_unit_test(test_damaged_ubjson),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
