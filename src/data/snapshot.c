@@ -257,7 +257,8 @@ enum err_code data_peek(const struct data_env *env, const struct source_spec *s,
     enum err_code code = source_files_find(env, s, FILES_HASH, a, &f, err);
     if (code == ERR_OK) {
         *ret = f.digest;
-        *ret_files = (int64_t)f.n;
+        if (ret_files)
+            *ret_files = (int64_t)f.n;
     }
     source_files_fini(&f);
     return code;

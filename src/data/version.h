@@ -69,7 +69,7 @@ struct data_version {
 enum err_code data_snapshot(const struct data_env *env, const struct source_spec *s,
                             struct arena *a, struct data_version *ret, bool *ret_is_new,
                             struct err *err) MUST_CHECK;
-/* Only files and digest, without profile, copies or database: for triggers and `new_data`. */
+/* Only files and digest, without profile, copies or database: for triggers and `new_data`. ret_files may be NULL. */
 enum err_code data_peek(const struct data_env *env, const struct source_spec *s, struct arena *a,
                         struct digest *ret, int64_t *ret_files, struct err *err) MUST_CHECK;
 

@@ -255,6 +255,58 @@ enum err_code features_forget(const struct data_env *env, struct str view, struc
     return db_write(env->db, forget_tx, &p, err);
 }
 
+struct definition {
+    const struct data_env *env;
+    struct str view, version;
+    struct arena *a;
+    struct json *doc;
+};
+
+static enum err_code definition_tx(struct db_tx *tx, void *arg, struct err *err)
+{
+    struct definition *d = arg;
+    struct db_rows *rows = NULL;
+    char *text = NULL, *version = NULL;
+    struct str any = d->version.n ? d->version : STR("");
+    enum err_code code =
+        db_query(tx, &rows, err,
+                 "SELECT v.definition, v.version FROM feature_views v JOIN materializations m ON "
+                 "m.project = "
+                 "v.project AND m.name = v.name AND m.version = v.version WHERE v.project = ? AND "
+                 "v.name = ? "
+                 "AND (? = '' OR v.version = ?) ORDER BY m.at_us DESC LIMIT 1",
+                 "sttt", d->env->project ? d->env->project : "", d->view, any, any);
+    if (code != ERR_OK)
+        return code;
+    if (db_next(rows)) {
+        text = db_dup(rows, 0, d->a);
+        version = db_dup(rows, 1, d->a);
+    }
+    code = db_done(rows, err);
+    if (code == ERR_OK && text)
+        code = json_read(str_c(text), d->a, &d->doc, err);
+    d->version = str_c(version);
+    return code;
+}
+
+enum err_code features_definition(const struct data_env *env, struct str view, struct str version,
+                                  struct arena *a, struct json **ret, struct str *ret_version,
+                                  struct err *err)
+{
+    struct definition d = {env, view, version, a, NULL};
+    enum err_code code = db_read(env->db, definition_tx, &d, err);
+    if (code == ERR_OK && !d.doc)
+        code = err_set(err, ERR_NOT_FOUND,
+                       "view %.*s is not materialised: pawl features materialize %.*s",
+                       STR_ARG(view), STR_ARG(view));
+    if (code != ERR_OK)
+        return code;
+    *ret = d.doc;
+    if (ret_version)
+        *ret_version = d.version;
+    return ERR_OK;
+}
+
 struct list {
     const struct data_env *env;
     struct arena *a;

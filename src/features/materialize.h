@@ -57,6 +57,11 @@ enum err_code features_pause(const struct data_env *env, struct str view, bool i
 /* Forgets what was handed over, so that the next materialisation hands over everything (after `features restore`). */
 enum err_code features_forget(const struct data_env *env, struct str view,
                               struct err *err) MUST_CHECK;
+/* The definition (view_spec_json) under which a version of a view was materialised; ERR_NOT_FOUND. version empty: the one
+ * materialised last; *ret_version (may be NULL) says which. */
+enum err_code features_definition(const struct data_env *env, struct str view, struct str version,
+                                  struct arena *a, struct json **ret, struct str *ret_version,
+                                  struct err *err) MUST_CHECK;
 /* [{"view","version","to","at","newest","rows_total","rows_new","is_paused"}] */
 enum err_code features_materializations(const struct data_env *env, struct arena *a,
                                         struct json **ret, struct err *err) MUST_CHECK;
