@@ -122,16 +122,15 @@ static struct json *interface_json(const struct json *live, const struct json *c
 
 static struct json *checks_json(const struct json *checks, struct arena *a)
 {
+    const bool is_good = !str_is(json_get_str(checks, "verdict"), "fail");
     struct json *o;
-    const char *why = json_get_c(checks, "why");
 
     if (!checks)
         return NULL;
     o = json_copy(a, checks);
-    json_set(a, o, "verdict", json_cstr(a, json_get_bool(checks, "passed", false) ? "pass" : "fail"));
-    if (!why)
-        json_set(a, o, "why", json_cstr(a, json_get_bool(checks, "passed", false) ? "all blocking checks passed"
-                                                                                 : "a blocking check failed"));
+    json_set(a, o, "verdict", json_cstr(a, is_good ? "pass" : "fail"));
+    if (!json_get(checks, "why"))
+        json_set(a, o, "why", json_cstr(a, is_good ? "no blocking check failed" : "a blocking check failed"));
     return o;
 }
 

@@ -80,7 +80,7 @@ static enum err_code endpoint_row(struct db_tx *tx, const struct record *r, stru
                    "hold_reason = excluded.hold_reason, project = excluded.project, revision = excluded.revision, "
                    "updated_us = excluded.updated_us",
                    "siiiisssi", r->e->name, (int64_t)r->gen, r->e->live, r->e->has_rollout ? r->e->rollout.id : (int64_t)0,
-                   (int64_t)(json_get(state, "hold") || json_get_bool(state, "is_held", false)),
+                   (int64_t)json_get_bool(state, "held", false),
                    json_get_c(state, "hold_reason"), o ? o->project : NULL, o ? o->revision : NULL, r->at_us);
 }
 
