@@ -81,20 +81,34 @@ static enum err_code find_server(struct cli_target *ret, struct arena *a, struct
     return ret->token ? ERR_OK : arena_err(a, err);
 }
 
+/* A server that was named; when it is the one that runs on the home found here, its token is at hand. */
+static enum err_code named_server(const struct cli_globals *g, const char *cwd, struct arena *a,
+                                  struct cli_target *ret, struct err *err)
+{
+    struct cli_target here = {0};
+    struct str url = str_c(g->server);
+    while (str_ends(url, STR("/")))
+        url.n--;
+    enum err_code code = find_home(g, cwd, false, a, &here, err);
+    if (code == ERR_OK && here.home && home_is(here.home))
+        code = find_server(&here, a, err);
+    if (code != ERR_OK)
+        return code;
+    ret->root = here.root;
+    ret->url = str_dup(a, url);
+    if (here.url && str_is(url, here.url))
+        ret->token = here.token;
+    return ret->url ? ERR_OK : arena_err(a, err);
+}
+
 static enum err_code locate(const struct cli_globals *g, bool may_make, struct arena *a,
                             struct cli_target *ret, struct err *err)
 {
     char *cwd = working_folder(a, err);
     if (!cwd)
         return err->code;
-    if (g->server) {
-        struct str url = str_c(g->server);
-        while (str_ends(url, STR("/")))
-            url.n--;
-        ret->url = str_dup(a, url);
-        ret->root = home_find_up(cwd, PROJECT_FILE, a);
-        return ret->url ? ERR_OK : arena_err(a, err);
-    }
+    if (g->server)
+        return named_server(g, cwd, a, ret, err);
     enum err_code code = find_home(g, cwd, may_make, a, ret, err);
     if (code == ERR_OK && ret->home && home_is(ret->home))
         code = find_server(ret, a, err);
