@@ -257,10 +257,26 @@ static enum err_code look_up(struct get *g, const struct json *definition,
     return code;
 }
 
+static struct json *feature_json(struct arena *a, const struct online_view_info *info, size_t i,
+                                 const struct online_hit *hit, const struct value *v)
+{
+    struct json *j = json_obj(a);
+    json_set(a, j, "feature", json_fmt(a, "%s.%s", info->view, info->columns[i].name));
+    if (hit->status == ONLINE_NOT_FOUND || v->type == VAL_NULL)
+        json_set_null(a, j, "value");
+    else
+        json_set(a, j, "value", value_json(a, v));
+    json_set(a, j, "status", json_cstr(a, online_status_name(hit->status)));
+    json_set(a, j, "time", json_time(a, hit->time_us));
+    json_set(a, j, "known_at", json_time(a, hit->known_us));
+    json_set(a, j, "version", json_cstr(a, info->version));
+    return j;
+}
+
 static enum err_code get_view(struct get *g, struct str view, struct str column, struct err *err)
 {
     struct arena *a = g->call->arena;
-    struct json *definition = NULL, *j = json_obj(a), *values = json_obj(a);
+    struct json *definition = NULL;
     struct str version = {0};
     const struct online_view_info *info = NULL;
     struct online_hit hit = {0};
@@ -281,22 +297,12 @@ static enum err_code get_view(struct get *g, struct str view, struct str column,
     for (size_t i = 0; code == ERR_OK && i < info->n_columns; i++)
         if (column.n == 0 || str_is(column, "*") || str_is(column, info->columns[i].name)) {
             is_any = true;
-            if (hit.status == ONLINE_NOT_FOUND || vals[i].type == VAL_NULL)
-                json_set_null(a, values, info->columns[i].name);
-            else
-                json_set(a, values, info->columns[i].name, value_json(a, &vals[i]));
+            json_add(a, g->out, feature_json(a, info, i, &hit, &vals[i]));
         }
     online_end(g->reader);
     if (code == ERR_OK && !is_any)
         code = err_set(err, ERR_NOT_FOUND, "view %.*s has no column '%.*s'", STR_ARG(view),
                        STR_ARG(column));
-    json_set(a, j, "view", json_str(a, view));
-    json_set(a, j, "version", json_str(a, version));
-    json_set(a, j, "status", json_cstr(a, online_status_name(hit.status)));
-    json_set(a, j, "time", json_time(a, hit.time_us));
-    json_set(a, j, "known_at", json_time(a, hit.known_us));
-    json_set(a, j, "values", values);
-    json_add(a, g->out, j);
     return code;
 }
 
