@@ -162,7 +162,9 @@ enum err_code boost(const struct xgb *x, const struct boost_order *o, struct xgb
     if (code == ERR_OK)
         code = rounds(m, o, &w, &r, err);
     if (code == ERR_OK && r.kept < r.rounds)
-        code = xgb_cut(m, r.kept, o->features, o->n_features, err);
+        code = xgb_cut(m, r.kept, err);
+    if (code == ERR_OK)
+        code = xgb_name(m, o->features, o->n_features, err);
     if (code != ERR_OK) {
         xgb_model_free(m);
         return code;

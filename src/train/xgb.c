@@ -292,14 +292,19 @@ enum err_code xgb_eval(struct xgb_model *m, int64_t round, const struct xgb_watc
     return parse_eval(text, ret, err);
 }
 
-enum err_code xgb_cut(struct xgb_model *m, int64_t n_rounds, const struct xgb_feature *f,
-                      size_t n_features, struct err *err)
+enum err_code xgb_cut(struct xgb_model *m, int64_t n_rounds, struct err *err)
 {
     BoosterHandle cut = NULL;
     if (m->x->XGBoosterSlice(m->h, 0, (int)n_rounds, 1, &cut) != 0)
         return xgb_fail(m->x, err, "cut the model to its best round");
     (void)m->x->XGBoosterFree(m->h);
     m->h = cut;
+    return ERR_OK;
+}
+
+enum err_code xgb_name(struct xgb_model *m, const struct xgb_feature *f, size_t n_features,
+                       struct err *err)
+{
     return set_features(m->x, m->x->XGBoosterSetStrFeatureInfo, m->h, f, n_features, err);
 }
 

@@ -70,10 +70,12 @@ struct xgb_watch {
 /* Metrics of all matrices after `round`. */
 enum err_code xgb_eval(struct xgb_model *m, int64_t round, const struct xgb_watch *w,
                        struct xgb_metrics *ret, struct err *err) MUST_CHECK;
-/* Keeps the first n_rounds rounds only. The library forgets the names of a cut model: f, n_features
- * give them back. */
-enum err_code xgb_cut(struct xgb_model *m, int64_t n_rounds, const struct xgb_feature *f,
-                      size_t n_features, struct err *err) MUST_CHECK;
+/* Keeps the first n_rounds rounds only; names are forgotten. */
+enum err_code xgb_cut(struct xgb_model *m, int64_t n_rounds, struct err *err) MUST_CHECK;
+/* Names and types of the features, which the saved model carries: a booster does not take them from its
+ * matrices. */
+enum err_code xgb_name(struct xgb_model *m, const struct xgb_feature *f, size_t n_features,
+                       struct err *err) MUST_CHECK;
 /* The model as JSON text, in the arena. */
 enum err_code xgb_save_json(struct xgb_model *m, struct arena *a, struct str *ret,
                             struct err *err) MUST_CHECK;

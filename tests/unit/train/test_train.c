@@ -117,7 +117,7 @@ static enum err_code on_round(void *arg, int64_t round, const struct xgb_metrics
 static const struct xgb_feature FEATURES[COLS] = {
     {"a", false}, {"b", false}, {"c", false}, {"kind", true}};
 
-static void train_once(int64_t seed, struct trained *ret, struct arena *a)
+static void train_once(int64_t seed, int64_t stop, struct trained *ret, struct arena *a)
 {
     const struct xgb *x = NULL;
     struct err err = ERR_INIT;
@@ -142,8 +142,8 @@ static void train_once(int64_t seed, struct trained *ret, struct arena *a)
     ASSERT_OK(xgb_matrix_new(x, &t, &validation, &err), &err);
     struct boost_order o = {.task = "binary",
                             .params = params,
-                            .rounds = 300,
-                            .early_stopping = 10,
+                            .rounds = stop > 0 ? 300 : 12,
+                            .early_stopping = stop,
                             .seed = seed,
                             .threads = 2,
                             .features = FEATURES,
@@ -175,14 +175,16 @@ static void trains_the_same_twice(void **state)
     struct trained one, two, other;
     (void)state;
     arena_init(&a, 1 << 28);
-    train_once(7, &one, &a);
-    train_once(7, &two, &a);
-    train_once(8, &other, &a);
+    train_once(7, 10, &one, &a);
+    train_once(7, 10, &two, &a);
+    train_once(8, 10, &other, &a);
     assert_int_equal(digest_cmp(&one.model, &two.model), 0);
     assert_true(digest_cmp(&one.model, &other.model) != 0);
     assert_true(one.rounds < 300);               /* it stopped */
     assert_int_equal(one.kept, one.rounds - 10); /* at the best round */
     assert_true(one.best_loss < one.first_loss);
+    train_once(7, 0, &other, &a); /* uncut: names are kept as well */
+    assert_int_equal(other.kept, 12);
     arena_fini(&a);
 }
 
@@ -200,7 +202,12 @@ static void says_what_the_library_says(void **state)
     struct xgb_table t = {values, 1, COLS, FEATURES, &label, 1};
     ASSERT_OK(xgb_matrix_new(x, &t, &m, &err), &err);
     struct json *params = json_set(&a, json_obj(&a), "objective", json_cstr(&a, "binary:wrong"));
-    struct boost_order o = {.task = "binary", .params = params, .rounds = 1, .threads = 1};
+    struct boost_order o = {.task = "binary",
+                            .params = params,
+                            .rounds = 1,
+                            .threads = 1,
+                            .features = FEATURES,
+                            .n_features = COLS};
     assert_int_equal(boost(x, &o, m, NULL, &res, &err), ERR_INVALID);
     assert_non_null(strstr(err.msg, "binary:wrong"));
     assert_null(strchr(err.msg, '\n'));
