@@ -107,8 +107,8 @@ static enum err_code histories_put(struct track *t, const char *id, const struct
         struct metric_point *points = NULL;
         size_t n = 0;
         char *key = str_dup(a, json_at(keys, i)->u.s);
-        code = key ? metric_history(t, id, key, 0, HISTORY_POINTS_MAX, a, &points, &n, err)
-                   : arena_err(a, err);
+        struct history_query q = {.run_id = id, .key = key, .limit = HISTORY_POINTS_MAX};
+        code = key ? metric_history(t, &q, a, &points, &n, err) : arena_err(a, err);
         struct json *list = json_arr(a);
         for (size_t k = 0; k < n && code == ERR_OK; k++) {
             struct json *p = json_obj(a);

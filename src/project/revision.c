@@ -145,42 +145,52 @@ static enum err_code put_row(struct db_tx *tx, void *arg, struct err *err)
 }
 
 /* Files from outside the folder are kept inside the revision, under a name of their own. */
-static enum err_code put_files(struct blob_store *blob, const char *dir, const char *const *paths,
-                               size_t n, struct arena *a, struct digest *ret, struct err *err)
+static enum err_code put_files(struct blob_store *blob, const struct revision_new *n,
+                               struct arena *a, struct digest *ret, struct err *err)
 {
-    struct tree t = {.files = ARENA_NEW_N(a, struct tree_file, n), .n = n};
+    struct tree t = {.files = ARENA_NEW_N(a, struct tree_file, n->n_paths), .n = n->n_paths};
     if (t.files == NULL)
         return arena_err(a, err);
-    for (size_t i = 0; i < n; i++) {
-        const char *path = path_join(a, dir, paths[i]);
+    for (size_t i = 0; i < n->n_paths; i++) {
+        const char *path = path_join(a, n->dir, n->paths[i]);
         struct stat st;
-        t.files[i].path = project_inside_path(a, paths[i]);
+        t.files[i].path = project_inside_path(a, n->paths[i]);
         if (path == NULL || t.files[i].path == NULL)
             return arena_err(a, err);
         t.files[i].is_exec = stat(path, &st) == 0 && (st.st_mode & S_IXUSR) != 0;
         const enum err_code code =
             blob_put_file(blob, path, &t.files[i].digest, &t.files[i].bytes, err);
         if (code != ERR_OK)
-            return err_wrap(err, "revision: %s", paths[i]);
+            return err_wrap(err, "revision: %s", n->paths[i]);
     }
     return tree_put(blob, &t, ret, err);
+}
+
+enum err_code revision_store(struct db *db, struct blob_store *blob, const struct revision_new *n,
+                             struct arena *a, struct revision *ret, struct err *err)
+{
+    struct digest d;
+    char hex[DIGEST_HEX_BYTES];
+    enum err_code code = put_files(blob, n, a, &d, err);
+    if (code != ERR_OK)
+        return code;
+    digest_hex(&d, hex);
+    struct making m = {.meta = n, .digest = hex, .a = a};
+    code = db_write(db, put_row, &m, err);
+    if (code == ERR_OK)
+        *ret = m.made;
+    return code;
 }
 
 enum err_code revision_make(struct db *db, struct blob_store *blob, const char *dir,
                             const char *const *paths, size_t n, const struct revision_new *meta,
                             struct arena *a, struct revision *ret, struct err *err)
 {
-    struct digest d;
-    char hex[DIGEST_HEX_BYTES];
-    enum err_code code = put_files(blob, dir, paths, n, a, &d, err);
-    if (code != ERR_OK)
-        return code;
-    digest_hex(&d, hex);
-    struct making m = {.meta = meta, .digest = hex, .a = a};
-    code = db_write(db, put_row, &m, err);
-    if (code == ERR_OK)
-        *ret = m.made;
-    return code;
+    struct revision_new whole = *meta;
+    whole.dir = dir;
+    whole.paths = paths;
+    whole.n_paths = n;
+    return revision_store(db, blob, &whole, a, ret, err);
 }
 
 enum err_code revision_yaml(struct blob_store *blob, const char *digest, struct arena *a,

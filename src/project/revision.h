@@ -25,6 +25,9 @@ struct revision {
 };
 
 struct revision_new {
+    const char *dir;          /* the project's folder */
+    const char *const *paths; /* of revision_files */
+    size_t n_paths;
     const char *project, *author, *message, *commit;
     bool is_dirty;
     int64_t at_us;
@@ -36,6 +39,9 @@ enum err_code revision_files(const struct project_file *f, const struct project_
                              struct arena *a, const char ***ret, size_t *ret_n,
                              struct cfg_problems *ps, struct err *err) MUST_CHECK;
 /* Stores the files and the row; a revision that is there already is given back as it is. */
+enum err_code revision_store(struct db *db, struct blob_store *blob, const struct revision_new *n,
+                             struct arena *a, struct revision *ret, struct err *err) MUST_CHECK;
+/* The same with folder and paths beside it; being replaced. */
 enum err_code revision_make(struct db *db, struct blob_store *blob, const char *dir,
                             const char *const *paths, size_t n, const struct revision_new *meta,
                             struct arena *a, struct revision *ret, struct err *err) MUST_CHECK;

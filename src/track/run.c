@@ -293,8 +293,8 @@ enum err_code run_restore(struct track *t, const char *id, struct err *err)
 /* ---- history ---- */
 
 struct history_args {
-    const char *id, *key;
-    int64_t offset, limit;
+    const struct history_query *q;
+    const char *key; /* the query's, in the arena */
     struct arena *arena;
     struct metric_point *points;
     size_t n;
@@ -306,12 +306,13 @@ static enum err_code history_fn(struct db_tx *tx, void *arg, struct err *err)
     struct run_head run;
     struct db_rows *rows = NULL;
     VEC(struct metric_point) v = {0};
-    enum err_code code = run_head_get(tx, h->id, &run, err);
+    enum err_code code = run_head_get(tx, h->q->run_id, &run, err);
     if (code == ERR_OK)
         code = db_query(tx, &rows, err,
                         "SELECT value, kind, step, at_us FROM metrics WHERE run_no = ? AND key = ?"
                         " ORDER BY at_us, step, value LIMIT ? OFFSET ?",
-                        "isii", run.no, h->key, h->limit > 0 ? h->limit : INT64_MAX, h->offset);
+                        "isii", run.no, h->key, h->q->limit > 0 ? h->q->limit : INT64_MAX,
+                        h->q->offset);
     if (code != ERR_OK)
         return code;
     struct metric_point *m = NULL;
@@ -333,12 +334,10 @@ static enum err_code history_fn(struct db_tx *tx, void *arg, struct err *err)
     return code;
 }
 
-enum err_code metric_history(struct track *t, const char *id, const char *key, int64_t offset,
-                             int64_t limit, struct arena *a, struct metric_point **ret,
-                             size_t *ret_n, struct err *err)
+enum err_code metric_history(struct track *t, const struct history_query *q, struct arena *a,
+                             struct metric_point **ret, size_t *ret_n, struct err *err)
 {
-    struct history_args h = {
-        .id = id, .key = str_dup(a, str_c(key)), .offset = offset, .limit = limit, .arena = a};
+    struct history_args h = {.q = q, .key = str_dup(a, str_c(q->key)), .arena = a};
     if (!h.key)
         return arena_err(a, err);
     enum err_code code = db_read(t->db, history_fn, &h, err);

@@ -184,11 +184,13 @@ enum err_code run_delete(struct track *t, const char *id,
 enum err_code run_restore(struct track *t, const char *id,
                           struct err *err) MUST_CHECK; /* repeating is fine */
 
-/* One key's points ordered by (time, step, value), from the offset-th on, at most limit (0: all).
- * */
-enum err_code metric_history(struct track *t, const char *id, const char *key, int64_t offset,
-                             int64_t limit, struct arena *a, struct metric_point **ret,
-                             size_t *ret_n, struct err *err) MUST_CHECK;
+/* One key's points ordered by (time, step, value), from the offset-th on, at most limit (0: all). */
+struct history_query {
+    const char *run_id, *key;
+    int64_t offset, limit;
+};
+enum err_code metric_history(struct track *t, const struct history_query *q, struct arena *a,
+                             struct metric_point **ret, size_t *ret_n, struct err *err) MUST_CHECK;
 
 /* The directory of a run's artifacts below the home, made when make is true. ERR_UNSUPPORTED for an
  * experiment whose artifacts lie elsewhere. */

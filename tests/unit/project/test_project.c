@@ -151,18 +151,20 @@ static void a_revision_holds_what_the_project_names(void **state)
             fail_msg("%s is missing", WANTED[i]);
     assert_int_equal(n, ARRAY_LEN(WANTED)); /* no data, no notes */
 
-    struct revision_new meta = {.project = "flights", .author = "local:eve", .at_us = 5};
+    struct revision_new meta = {.dir = file.dir,
+                                .paths = paths,
+                                .n_paths = n,
+                                .project = "flights",
+                                .author = "local:eve",
+                                .at_us = 5};
     struct revision first, again, third, got;
-    ASSERT_OK(revision_make(f->db, f->blob, file.dir, paths, n, &meta, &f->arena, &first, &err),
-              &err);
+    ASSERT_OK(revision_store(f->db, f->blob, &meta, &f->arena, &first, &err), &err);
     meta.at_us = 6;
-    ASSERT_OK(revision_make(f->db, f->blob, file.dir, paths, n, &meta, &f->arena, &again, &err),
-              &err);
+    ASSERT_OK(revision_store(f->db, f->blob, &meta, &f->arena, &again, &err), &err);
     assert_string_equal(first.digest, again.digest);
     assert_int_equal(again.number, 1);
     put(f, "src/helper.py", "x = 1\n");
-    ASSERT_OK(revision_make(f->db, f->blob, file.dir, paths, n, &meta, &f->arena, &third, &err),
-              &err);
+    ASSERT_OK(revision_store(f->db, f->blob, &meta, &f->arena, &third, &err), &err);
     assert_string_not_equal(first.digest, third.digest);
     assert_int_equal(third.number, 2);
     ASSERT_OK(revision_get(f->db, "flights", NULL, &f->arena, &got, &err), &err);

@@ -186,7 +186,8 @@ static void every_number_comes_back(void **state)
     ASSERT_OK(run_log(f->track, id, &b, &err), &err);
     struct metric_point *got = NULL;
     size_t n = 0;
-    ASSERT_OK(metric_history(f->track, id, "v", 0, 0, &f->home.arena, &got, &n, &err), &err);
+    struct history_query q = {.run_id = id, .key = "v"};
+    ASSERT_OK(metric_history(f->track, &q, &f->home.arena, &got, &n, &err), &err);
     assert_int_equal(n, 7);
     for (size_t i = 0; i < n; i++) {
         assert_int_equal(got[i].step, (int64_t)i);
@@ -195,7 +196,9 @@ static void every_number_comes_back(void **state)
         else
             assert_true(got[i].value == values[i]);
     }
-    ASSERT_OK(metric_history(f->track, id, "v", 2, 3, &f->home.arena, &got, &n, &err), &err);
+    q.offset = 2;
+    q.limit = 3;
+    ASSERT_OK(metric_history(f->track, &q, &f->home.arena, &got, &n, &err), &err);
     assert_int_equal(n, 3);
     assert_true(isinf(got[1].value));
     assert_true(get(f, id).metrics[0].value == 1.7976931348623157e308);
