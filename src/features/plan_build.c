@@ -374,18 +374,20 @@ static enum err_code add_item(struct builder *b, const struct plan_ref *ref)
 
 /* ---- the document ---- */
 
+/* Every column that a row has when it is asked about may come with a request, so that the interface does not change with
+ * each feature and assignment and slices have what they need; those that the model reads must come. */
 static struct json *request_doc(const struct builder *b)
 {
     struct json *list = json_arr(b->a);
     for (size_t i = 0; i < b->spec->n_columns; i++) {
         const struct expr_column *c = &b->spec->columns[i];
         bool is_time = b->spec->time && strcmp(c->name, b->spec->time) == 0;
-        if (!b->is_request_used[i])
+        if (!b->is_request_used[i] && c->type == VAL_NULL)
             continue;
         struct json *o = json_obj(b->a);
         json_set(b->a, o, "name", json_cstr(b->a, c->name));
         json_set(b->a, o, "type", json_cstr(b->a, value_type_name(c->type)));
-        json_set(b->a, o, "required", json_bool(b->a, !is_time));
+        json_set(b->a, o, "required", json_bool(b->a, b->is_request_used[i] && !is_time));
         json_add(b->a, list, o);
     }
     return list;
