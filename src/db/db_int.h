@@ -24,7 +24,7 @@ enum db_mode { DB_MODE_READ, DB_MODE_WRITE, DB_MODE_N };
 
 /* What a failed commit or begin means for the work in it. */
 enum db_fate {
-    DB_FATE_UNDONE, /* nothing of it is in the store */
+    DB_FATE_UNDONE,  /* nothing of it is in the store */
     DB_FATE_UNKNOWN, /* the connection broke after COMMIT was sent, and the store cannot be asked */
     DB_FATE_N
 };
