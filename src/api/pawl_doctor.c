@@ -8,9 +8,7 @@
 #include "base/file.h"
 #include "db/db.h"
 #include "feedback/log.h"
-#ifdef HAVE_SERVE
 #include "serve/serve.h"
-#endif
 
 #define DISK_LOW_BYTES (INT64_C(1) << 30)
 
@@ -76,7 +74,6 @@ static void look_at_log(struct findings *f)
          st.is_failing ? "the disk refuses writes: make room or repair it" : NULL);
 }
 
-#ifdef HAVE_SERVE
 static enum err_code look_at_endpoints(struct findings *f, struct err *err)
 {
     const char **names = NULL;
@@ -91,7 +88,6 @@ static enum err_code look_at_endpoints(struct findings *f, struct err *err)
     }
     return code;
 }
-#endif
 
 /* Beside the executable, or where PAWL_DUCKDB says. */
 static void look_at_duckdb(struct findings *f)
@@ -124,9 +120,7 @@ enum err_code op_doctor_run(struct op_call *call, const struct json *in, struct 
     look_at_disk(&f);
     look_at_log(&f);
     look_at_duckdb(&f);
-#ifdef HAVE_SERVE
     code = look_at_endpoints(&f, err);
-#endif
     if (code != ERR_OK)
         return code;
     struct json *doc = json_set(a, json_obj(a), "checks", f.list);

@@ -14,12 +14,8 @@
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/replay.h"
-#ifdef HAVE_LOOP
 #include "loop/section_checks.h"
-#endif
-#ifdef HAVE_PIPELINE
 #include "pipeline/fresh.h"
-#endif
 
 #define COMMAND_ARENA   (16U << 20)
 #define COMMAND_WAIT_MS 10000 /* for another command on the same home */
@@ -148,7 +144,6 @@ static void close_here(struct services *sv)
     arena_fini(&command.arena);
 }
 
-#ifdef HAVE_PIPELINE
 /* `pawl run` of a project in which nothing changed is answered from its files' states alone. Only plain runs are: any
  * further parameter means a closer look. */
 static bool unchanged_run(const struct op_route *r, const struct cli_target *t,
@@ -170,7 +165,6 @@ static bool unchanged_run(const struct op_route *r, const struct cli_target *t,
     o.root = o.root ? o.root : t->root;
     return o.root && fresh_is_unchanged(&o, a, ret);
 }
-#endif
 
 /* ---- commands that are no operations ---- */
 static int fail(const struct err *err)
@@ -385,18 +379,14 @@ static const struct cli_builtin BUILTINS[] = {
 
 int main(int argc, char **argv)
 {
-#ifdef HAVE_LOOP
     for (size_t i = 0; i < N_LOOP_SECTION_CHECKS; i++)
         pipeline_check_add(&LOOP_SECTION_CHECKS[i]);
-#endif
     const struct cli_host host = {.version = PAWL_VERSION,
                                   .builtins = BUILTINS,
                                   .n_builtins = ARRAY_LEN(BUILTINS),
                                   .locate = locate,
                                   .open = open_here,
-#ifdef HAVE_PIPELINE
                                   .shortcut = unchanged_run,
-#endif
                                   .close = close_here};
     return cli_main(&host, argc, argv);
 }

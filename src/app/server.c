@@ -9,10 +9,8 @@
 
 #include "base/check.h"
 #include "base/log.h"
-#include "pipeline/run.h"
-#ifdef HAVE_LOOP
 #include "loop/loop.h"
-#endif
+#include "pipeline/run.h"
 
 #define ATTACH_EVERY_S 2
 #define LOCK_WAIT_MS   15000
@@ -30,18 +28,14 @@ static enum err_code attach(struct server *s, struct err *err)
     enum err_code code = wire_attach(s->wiring, err);
     if (code != ERR_OK)
         return code;
-#ifdef HAVE_PIPELINE
     code = pipeline_recover(s->sv->pipeline, &n_left, err);
     if (code != ERR_OK)
         return code;
-#endif
     if (n_left > 0)
         log_write(LOG_WARN, "runs.interrupted",
                   "%lld runs of a process that ended were marked interrupted", (long long)n_left);
-#ifdef HAVE_LOOP
     if (s->is_scheduling)
         code = loop_start(s->sv->loop, err);
-#endif
     s->is_attached = code == ERR_OK;
     return code;
 }

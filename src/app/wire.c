@@ -14,31 +14,17 @@
 #include "base/log.h"
 #include "blob/blob.h"
 #include "db/db.h"
-#include "job/worker.h"
-#include "pipeline/run.h"
-#ifdef HAVE_REGISTRY
-#include "registry/registry.h"
-#endif
-#include "track/track.h"
-#ifdef HAVE_FEATURES
 #include "features/online.h"
-#endif
-#ifdef HAVE_FEEDBACK
 #include "feedback/label.h"
 #include "feedback/log.h"
-#endif
-#ifdef HAVE_SERVE
-#include "serve/serve.h"
-#endif
-#ifdef HAVE_MONITOR
-#include "monitor/monitor.h"
-#endif
-#ifdef HAVE_RELEASE
-#include "release/control.h"
-#endif
-#ifdef HAVE_LOOP
+#include "job/worker.h"
 #include "loop/loop.h"
-#endif
+#include "monitor/monitor.h"
+#include "pipeline/run.h"
+#include "registry/registry.h"
+#include "release/control.h"
+#include "serve/serve.h"
+#include "track/track.h"
 
 #define WIRE_ARENA_BYTES (64U << 20)
 #define WORKER_IDLE_MS   60000
@@ -122,7 +108,6 @@ static void close_pool(struct wiring *w)
     w->sv.pool = NULL;
 }
 
-#ifdef HAVE_SERVE
 static enum err_code open_journal(struct wiring *w, struct err *err)
 {
     int64_t cut = 0;
@@ -183,10 +168,8 @@ static void tell_loop(void *arg, enum serve_event ev, const char *endpoint, uint
     if (ev != SERVE_EV_DECIDED)
         log_write(LOG_WARN, ev == SERVE_EV_FUSE ? "serve.fuse" : "serve.journal", "%s: %s",
                   endpoint, text ? text : "");
-#ifdef HAVE_LOOP
     if (w->sv.loop)
         loop_wake(w->sv.loop);
-#endif
 }
 
 static enum err_code open_serve(struct wiring *w, struct err *err)
@@ -206,9 +189,7 @@ static void close_serve(struct wiring *w)
     serve_close(w->sv.serve);
     w->sv.serve = NULL;
 }
-#endif
 
-#ifdef HAVE_MONITOR
 static enum err_code open_monitor(struct wiring *w, struct err *err)
 {
     struct monitor_options opt = {.log = w->sv.log,
@@ -225,9 +206,7 @@ static void close_monitor(struct wiring *w)
     monitor_close(w->sv.monitor);
     w->sv.monitor = NULL;
 }
-#endif
 
-#ifdef HAVE_RELEASE
 static enum err_code open_release(struct wiring *w, struct err *err)
 {
     struct release_host_options opt = {.home = w->home.path,
@@ -245,9 +224,7 @@ static void close_release(struct wiring *w)
     release_host_close(w->sv.release);
     w->sv.release = NULL;
 }
-#endif
 
-#ifdef HAVE_LOOP
 static enum err_code open_loop(struct wiring *w, struct err *err)
 {
     struct loop *loop = NULL;
@@ -273,7 +250,6 @@ static void close_loop(struct wiring *w)
     w->sv.loop = NULL;
     loop_close(loop);
 }
-#endif
 
 /* ---- store parts ---- */
 static enum err_code open_db(struct wiring *w, struct err *err)
@@ -339,7 +315,6 @@ static void close_track(struct wiring *w)
     track_close(track);
 }
 
-#ifdef HAVE_REGISTRY
 static enum err_code open_registry(struct wiring *w, struct err *err)
 {
     struct registry *registry = NULL;
@@ -356,7 +331,6 @@ static void close_registry(struct wiring *w)
     w->pipeline.registry = NULL;
     registry_close(registry);
 }
-#endif
 
 static enum err_code open_sender(struct wiring *w, struct err *err)
 {
@@ -380,7 +354,6 @@ static void close_sender(struct wiring *w)
     alert_sender_close(sender);
 }
 
-#ifdef HAVE_LOOP
 /* The parts that were opened without the database hear that it is there. */
 static enum err_code open_projection(struct wiring *w, struct err *err)
 {
@@ -401,39 +374,26 @@ static void close_projection(struct wiring *w)
     close_release(w);
     close_monitor(w);
 }
-#endif
 
 static const struct part PARTS[] = {
     {"lock", false, open_lock, close_lock},
     {"token", false, open_access, close_access},
     {"store", false, open_blobs, close_blobs},
     {"workers", false, open_pool, close_pool},
-#ifdef HAVE_SERVE
     {"decision journal", false, open_journal, close_journal},
     {"online store", false, open_online, close_online},
     {"prediction log", false, open_log, close_log},
     {"label log", false, open_labels, close_labels},
     {"serving", false, open_serve, close_serve},
-#endif
-#ifdef HAVE_MONITOR
     {"monitor", false, open_monitor, close_monitor},
-#endif
-#ifdef HAVE_RELEASE
     {"releases", false, open_release, close_release},
-#endif
-#ifdef HAVE_LOOP
     {"scheduler", false, open_loop, close_loop},
-#endif
     {"database", true, open_db, close_db},
     {"audit chain", true, open_audit, close_audit},
     {"tracking", true, open_track, close_track},
-#ifdef HAVE_REGISTRY
     {"registry", true, open_registry, close_registry},
-#endif
     {"alerts", true, open_sender, close_sender},
-#ifdef HAVE_LOOP
     {"projection", true, open_projection, close_projection},
-#endif
 
 };
 

@@ -3,22 +3,13 @@
 #include <stdlib.h>
 
 #include "base/check.h"
-#ifdef HAVE_DATA
 #include "data/data_worker.h"
-#endif
-#ifdef HAVE_EVALUATE
 #include "evaluate/worker.h"
-#endif
-#ifdef HAVE_FEATURES
 #include "features/features_worker.h"
-#endif
 #include "job/worker.h"
-#ifdef HAVE_TRAIN
+#include "monitor/monitor_worker.h"
 #include "train/train_worker.h"
-#endif
-#ifdef HAVE_VALIDATE
 #include "validate/validate_worker.h"
-#endif
 
 int worker_ops_main(int fd)
 {
@@ -26,22 +17,9 @@ int worker_ops_main(int fd)
         const struct worker_op *ops;
         size_t n;
     } TABLES[] = {
-#ifdef HAVE_DATA
-        {DATA_WORKER_OPS, N_DATA_WORKER_OPS},
-#endif
-#ifdef HAVE_VALIDATE
-        {VALIDATE_WORKER_OPS, N_VALIDATE_WORKER_OPS},
-#endif
-#ifdef HAVE_FEATURES
-        {FEATURES_WORKER_OPS, N_FEATURES_WORKER_OPS},
-#endif
-#ifdef HAVE_TRAIN
-        {TRAIN_WORKER_OPS, N_TRAIN_WORKER_OPS},
-#endif
-#ifdef HAVE_EVALUATE
-        {EVALUATE_WORKER_OPS, N_EVALUATE_WORKER_OPS},
-#endif
-        {NULL, 0},
+        {DATA_WORKER_OPS, N_DATA_WORKER_OPS},         {VALIDATE_WORKER_OPS, N_VALIDATE_WORKER_OPS},
+        {FEATURES_WORKER_OPS, N_FEATURES_WORKER_OPS}, {TRAIN_WORKER_OPS, N_TRAIN_WORKER_OPS},
+        {EVALUATE_WORKER_OPS, N_EVALUATE_WORKER_OPS}, {MONITOR_WORKER_OPS, N_MONITOR_WORKER_OPS},
     };
     size_t n = 0, at = 0;
     for (size_t i = 0; i < ARRAY_LEN(TABLES); i++)

@@ -8,7 +8,12 @@ static struct arena arena;
 static const char *const NONE[] = {NULL};
 
 static const struct op_param PARAMS[] = {
-    {.name = "run", .type = OP_P_STR, .is_required = true, .is_positional = true, .is_in_path = true, .help = "which run"},
+    {.name = "run",
+     .type = OP_P_STR,
+     .is_required = true,
+     .is_positional = true,
+     .is_in_path = true,
+     .help = "which run"},
     {.name = "limit", .type = OP_P_INT, .def = "50", .help = "rows"},
     {.name = "share", .type = OP_P_NUM, .help = "a number"},
     {.name = "force", .type = OP_P_BOOL, .def = "false", .help = "force"},
@@ -19,7 +24,8 @@ static const struct op_param PARAMS[] = {
     {.name = "doc", .type = OP_P_JSON, .def = "{\"a\":1}", .help = "document"},
 };
 
-static enum err_code echo(struct op_call *call, const struct json *in, struct json **ret, struct err *err)
+static enum err_code echo(struct op_call *call, const struct json *in, struct json **ret,
+                          struct err *err)
 {
     *ret = json_copy(call->arena, in);
     if (json_get_bool(in, "force", false))
@@ -27,14 +33,25 @@ static enum err_code echo(struct op_call *call, const struct json *in, struct js
     return ERR_OK;
 }
 
-static const struct op_route ROUTE = {.name = "runs.echo", .method = "POST", .path = "/runs/{run}", .command = "runs echo",
-                                      .class_ = OP_QUEUED, .home = OP_HOME_OPTIONAL, .summary = "s", .examples = NONE, .columns = NONE,
-                                      .params = PARAMS, .n_params = ARRAY_LEN(PARAMS), .fn = echo};
+static const struct op_route ROUTE = {.name = "runs.echo",
+                                      .method = "POST",
+                                      .path = "/runs/{run}",
+                                      .command = "runs echo",
+                                      .class_ = OP_QUEUED,
+                                      .home = OP_HOME_OPTIONAL,
+                                      .summary = "s",
+                                      .examples = NONE,
+                                      .columns = NONE,
+                                      .params = PARAMS,
+                                      .n_params = ARRAY_LEN(PARAMS),
+                                      .fn = echo};
 
-static enum err_code run(const char *in_text, bool is_trusted, const char **ret_text, struct err *err)
+static enum err_code run(const char *in_text, bool is_trusted, const char **ret_text,
+                         struct err *err)
 {
     struct services sv = {0};
-    struct op_call call = {.sv = &sv, .arena = &arena, .actor = "local:test", .is_trusted = is_trusted};
+    struct op_call call = {
+        .sv = &sv, .arena = &arena, .actor = "local:test", .is_trusted = is_trusted};
     struct json *in = NULL, *out = NULL;
     struct err failure = ERR_INIT;
     struct buf bytes;
@@ -52,9 +69,16 @@ static void parameters_are_typed_and_completed(void **state)
     struct err err = ERR_INIT;
     const char *text = NULL;
     assert_int_equal(run("{\"run\":\"r\"}", true, &text, &err), ERR_OK);
-    assert_string_equal(text, "{\"run\":\"r\",\"limit\":50,\"force\":false,\"keep\":129600000000,\"doc\":{\"a\":1}}\n");
-    assert_int_equal(run("{\"run\":7,\"limit\":\"3\",\"share\":\"0.5\",\"to\":\"2001-03-01\",\"keep\":\"1h\",\"views\":\"a, b,\",\"doc\":[1]}", true, &text, &err), ERR_OK);
-    assert_string_equal(text, "{\"run\":\"7\",\"limit\":3,\"share\":0.5,\"force\":false,\"to\":\"2001-03-01T00:00:00.000000Z\",\"keep\":3600000000,\"views\":[\"a\",\"b\"],\"doc\":[1]}\n");
+    assert_string_equal(
+        text,
+        "{\"run\":\"r\",\"limit\":50,\"force\":false,\"keep\":129600000000,\"doc\":{\"a\":1}}\n");
+    assert_int_equal(run("{\"run\":7,\"limit\":\"3\",\"share\":\"0.5\",\"to\":\"2001-03-01\","
+                         "\"keep\":\"1h\",\"views\":\"a, b,\",\"doc\":[1]}",
+                         true, &text, &err),
+                     ERR_OK);
+    assert_string_equal(
+        text, "{\"run\":\"7\",\"limit\":3,\"share\":0.5,\"force\":false,\"to\":\"2001-03-01T00:00:"
+              "00.000000Z\",\"keep\":3600000000,\"views\":[\"a\",\"b\"],\"doc\":[1]}\n");
 }
 
 static void what_is_wrong_is_named(void **state)
@@ -88,10 +112,13 @@ static void paths_are_for_those_who_hold_the_token(void **state)
     struct err err = ERR_INIT;
     const char *text = NULL;
     assert_int_equal(run("{\"run\":\"r\",\"file\":\"/etc/passwd\"}", true, &text, &err), ERR_OK);
-    assert_int_equal(run("{\"run\":\"r\",\"file\":\"/etc/passwd\"}", false, &text, &err), ERR_FORBIDDEN);
-    assert_int_equal(run("{\"run\":\"r\",\"file\":\"../x.csv\"}", false, &text, &err), ERR_FORBIDDEN);
+    assert_int_equal(run("{\"run\":\"r\",\"file\":\"/etc/passwd\"}", false, &text, &err),
+                     ERR_FORBIDDEN);
+    assert_int_equal(run("{\"run\":\"r\",\"file\":\"../x.csv\"}", false, &text, &err),
+                     ERR_FORBIDDEN);
     assert_int_equal(run("{\"run\":\"r\",\"file\":\"first:5000\"}", false, &text, &err), ERR_OK);
-    assert_int_equal(run("{\"run\":\"r\",\"file\":\"upload:../../x\"}", false, &text, &err), ERR_PARSE);
+    assert_int_equal(run("{\"run\":\"r\",\"file\":\"upload:../../x\"}", false, &text, &err),
+                     ERR_PARSE);
 }
 
 static void a_no_keeps_its_document(void **state)
@@ -124,9 +151,11 @@ static void the_table_is_sound(void **state)
         shell.fn = echo;
         shell.home = OP_HOME_OPTIONAL;
         for (size_t k = 0; k < r->n_params; k++) {
-            static const char *const SAMPLES[OP_PARAM_TYPE_N] = {"x", "1", "1", "false", "2001-01-01", "1h", "1", "x", "/x"};
+            static const char *const SAMPLES[OP_PARAM_TYPE_N] = {
+                "x", "1", "1", "false", "2001-01-01", "1h", "1", "x", "/x"};
             if (r->params[k].is_required)
-                json_set(&arena, in, r->params[k].name, json_cstr(&arena, SAMPLES[r->params[k].type]));
+                json_set(&arena, in, r->params[k].name,
+                         json_cstr(&arena, SAMPLES[r->params[k].type]));
         }
         enum err_code code = op_run(&shell, &call, in, &out, &err);
         if (code != ERR_OK && code != ERR_NO)

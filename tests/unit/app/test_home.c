@@ -67,9 +67,11 @@ static void it_has_one_owner(void **state)
     pid_t pid = fork();
     if (pid == 0) {
         struct home other;
-        bool is_right = home_open(h.path, &arena, &other, &err) == ERR_OK && home_lock(&other, 30, &err) == ERR_BUSY &&
+        bool is_right = home_open(h.path, &arena, &other, &err) == ERR_OK &&
+                        home_lock(&other, 30, &err) == ERR_BUSY &&
                         strstr(err.msg, "http://127.0.0.1:5000") != NULL &&
-                        home_peek(h.path, &arena, &is_owned, &url, &err) == ERR_OK && is_owned && url;
+                        home_peek(h.path, &arena, &is_owned, &url, &err) == ERR_OK && is_owned &&
+                        url;
         _exit(is_right ? 0 : 1);
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -85,11 +87,14 @@ static void the_later_setting_wins(void **state)
 {
     struct err err = ERR_INIT;
     struct settings s;
-    char *flags[] = {"--jobs", "5", "--behind-proxy"}, *bad[] = {"--prot", "5"}, *wrong[] = {"--port", "x"};
+    char *flags[] = {"--jobs", "5", "--behind-proxy"}, *bad[] = {"--prot", "5"},
+         *wrong[] = {"--port", "x"};
     unsetenv("PAWL_PORT");
     ASSERT_OK(settings_read(&s, in("none.conf"), 0, NULL, &arena, &err), &err);
     assert_int_equal(settings_int(&s, SET_PORT, 0), 5000);
-    ASSERT_OK(file_write(in("pawl.conf"), STR("port: 6000\njobs: 3\njob_memory: 2GiB\n"), 0600, &err), &err);
+    ASSERT_OK(
+        file_write(in("pawl.conf"), STR("port: 6000\njobs: 3\njob_memory: 2GiB\n"), 0600, &err),
+        &err);
     ASSERT_OK(settings_read(&s, in("pawl.conf"), 0, NULL, &arena, &err), &err);
     assert_int_equal(settings_int(&s, SET_PORT, 0), 6000);
     assert_int_equal(settings_int(&s, SET_JOB_MEMORY, 0), INT64_C(2) << 30);

@@ -8,14 +8,23 @@ static struct arena arena;
 static const char *const NONE[] = {NULL};
 
 static const struct op_param PARAMS[] = {
-    {.name = "endpoint", .type = OP_P_STR, .is_required = true, .is_positional = true, .help = "endpoint"},
+    {.name = "endpoint",
+     .type = OP_P_STR,
+     .is_required = true,
+     .is_positional = true,
+     .help = "endpoint"},
     {.name = "steps", .type = OP_P_LIST, .is_positional = true, .help = "steps"},
     {.name = "json", .type = OP_P_JSON, .help = "request"},
     {.name = "label_after", .type = OP_P_DURATION, .help = "when labels come"},
     {.name = "force", .type = OP_P_BOOL, .help = "force"},
     {.name = "key", .type = OP_P_LIST, .help = "keys"},
 };
-static const struct op_route ROUTE = {.name = "t.t", .command = "predict", .examples = NONE, .columns = NONE, .params = PARAMS, .n_params = ARRAY_LEN(PARAMS)};
+static const struct op_route ROUTE = {.name = "t.t",
+                                      .command = "predict",
+                                      .examples = NONE,
+                                      .columns = NONE,
+                                      .params = PARAMS,
+                                      .n_params = ARRAY_LEN(PARAMS)};
 
 static const char *text_of(const struct json *v)
 {
@@ -44,10 +53,14 @@ static void words_and_flags_become_parameters(void **state)
         const char *line, *in;
     } GOOD[] = {
         {"delay", "{\"endpoint\":\"delay\"}"},
-        {"delay --json x.json --force", "{\"endpoint\":\"delay\",\"json\":\"x.json\",\"force\":\"true\"}"},
-        {"--label-after=1d delay a b --no-force", "{\"label_after\":\"1d\",\"endpoint\":\"delay\",\"steps\":[\"a\",\"b\"],\"force\":\"false\"}"},
-        {"delay --key a=1,b=2 --key c=3", "{\"endpoint\":\"delay\",\"key\":[\"a=1\",\"b=2\",\"c=3\"]}"},
-        {"delay --json - -- --odd", "{\"endpoint\":\"delay\",\"json\":\"-\",\"steps\":[\"--odd\"]}"},
+        {"delay --json x.json --force",
+         "{\"endpoint\":\"delay\",\"json\":\"x.json\",\"force\":\"true\"}"},
+        {"--label-after=1d delay a b --no-force", "{\"label_after\":\"1d\",\"endpoint\":\"delay\","
+                                                  "\"steps\":[\"a\",\"b\"],\"force\":\"false\"}"},
+        {"delay --key a=1,b=2 --key c=3",
+         "{\"endpoint\":\"delay\",\"key\":[\"a=1\",\"b=2\",\"c=3\"]}"},
+        {"delay --json - -- --odd",
+         "{\"endpoint\":\"delay\",\"json\":\"-\",\"steps\":[\"--odd\"]}"},
         {"delay --json=-5", "{\"endpoint\":\"delay\",\"json\":\"-5\"}"},
     };
     for (size_t i = 0; i < ARRAY_LEN(GOOD); i++) {
@@ -96,11 +109,15 @@ static const char *shown(const char *doc_text, const char *const *columns)
 static void lists_become_tables(void **state)
 {
     static const char *const COLUMNS[] = {"name", "n_rows", "absent", NULL};
-    assert_string_equal(shown("{\"runs\":[{\"name\":\"a\",\"n_rows\":5,\"x\":{}},{\"name\":\"b\xc3\xa4""c\",\"n_rows\":1234}],\"next\":\"p2\"}", COLUMNS),
-                        "name  n rows\n"
-                        "a          5\n"
-                        "b\xc3\xa4""c     1234\n"
-                        "next  p2\n");
+    assert_string_equal(
+        shown("{\"runs\":[{\"name\":\"a\",\"n_rows\":5,\"x\":{}},{\"name\":\"b\xc3\xa4"
+              "c\",\"n_rows\":1234}],\"next\":\"p2\"}",
+              COLUMNS),
+        "name  n rows\n"
+        "a          5\n"
+        "b\xc3\xa4"
+        "c     1234\n"
+        "next  p2\n");
     assert_string_equal(shown("{\"runs\":[]}", NULL), "no runs\n");
     assert_string_equal(shown("[{\"a\":1,\"at\":\"2001-03-01T08:15:00.250000Z\"}]", NULL),
                         "a  at\n1  2001-03-01 08:15:00.25\n");
@@ -108,26 +125,31 @@ static void lists_become_tables(void **state)
 
 static void objects_become_names_and_values(void **state)
 {
-    assert_string_equal(shown("{\"name\":\"delay\",\"live\":true,\"size_bytes\":2048,\"share\":0.125,\"took_us\":90000000,\"auc\":0.70123456789,"
-                              "\"digest\":\"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\",\"tags\":[\"x\",\"y\"],\"none\":[],\"text\":\"one\\ntwo\","
-                              "\"at\":{\"since\":\"2001-03-01T00:00:00.000000Z\"},\"views\":[{\"v\":1}],\"empty\":null}", NULL),
-                        "name        delay\n"
-                        "live        yes\n"
-                        "size bytes  2.0 KiB\n"
-                        "share       12.5 %\n"
-                        "took us     1m30s\n"
-                        "auc         0.701235\n"
-                        "digest      ba7816bf8f01\n"
-                        "tags        x, y\n"
-                        "none        none\n"
-                        "text        one\n"
-                        "            two\n"
-                        "at\n"
-                        "  since  2001-03-01 00:00:00\n"
-                        "views\n"
-                        "  v\n"
-                        "  1\n"
-                        "empty       -\n");
+    assert_string_equal(
+        shown("{\"name\":\"delay\",\"live\":true,\"size_bytes\":2048,\"share\":0.125,\"took_us\":"
+              "90000000,\"auc\":0.70123456789,"
+              "\"digest\":\"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\","
+              "\"tags\":[\"x\",\"y\"],\"none\":[],\"text\":\"one\\ntwo\","
+              "\"at\":{\"since\":\"2001-03-01T00:00:00.000000Z\"},\"views\":[{\"v\":1}],\"empty\":"
+              "null}",
+              NULL),
+        "name        delay\n"
+        "live        yes\n"
+        "size bytes  2.0 KiB\n"
+        "share       12.5 %\n"
+        "took us     1m30s\n"
+        "auc         0.701235\n"
+        "digest      ba7816bf8f01\n"
+        "tags        x, y\n"
+        "none        none\n"
+        "text        one\n"
+        "            two\n"
+        "at\n"
+        "  since  2001-03-01 00:00:00\n"
+        "views\n"
+        "  v\n"
+        "  1\n"
+        "empty       -\n");
     assert_string_equal(shown("{}", NULL), "done\n");
 }
 
