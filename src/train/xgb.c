@@ -70,6 +70,9 @@ static enum err_code load(struct xgb *x, struct err *err)
 {
     const char *named = getenv("PAWL_XGBOOST");
     const char *const names[] = {named, "libxgboost.so.0", "libxgboost.so"};
+    /* OpenMP reads this when it is loaded: threads that spin while they wait cost several times the work when the cores are
+     * shared with anything else. */
+    (void)setenv("OMP_WAIT_POLICY", "PASSIVE", 0);
     for (size_t i = 0; i < ARRAY_LEN(names) && x->handle == NULL; i++) {
         if (names[i] != NULL && names[i][0] != '\0')
             x->handle = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
