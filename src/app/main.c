@@ -355,26 +355,34 @@ static int run_replay(struct cli_globals *g, int *n, char **args)
 }
 
 static const struct cli_builtin BUILTINS[] = {
-    {"init", "pawl init [FILE] [--replay] [--home DIR] …",
-     "Makes a home here; with a table, looks at it and proposes pawl.yaml.",
-     "--replay: the event clocks of its endpoints follow replayed events (pawl replay).\n",
-     run_init},
-    {"migrate", "pawl migrate",
-     "Brings the metadata store to this program's version, after a backup.", NULL, run_migrate},
-    {"server", "pawl server [--home DIR] [--port N] [--serve-port N] [--host ADDR]",
-     "Serves a home: HTTP API, predictions, scheduler of the projects pushed to it.",
-     "Prints \"ready http://…\" when it answers. Settings stand in HOME/pawl.conf, PAWL_… "
-     "variables and flags;\n"
-     "see docs/reference/settings.md.\n",
-     run_server},
-    {"up", "pawl up [--port N] …", "Serves the home of this folder and schedules its project.",
-     NULL, run_up},
-    {"replay",
-     "pawl replay FILE… --endpoint E --time COLUMN [--speed N|max] [--label EXPR] [--label-after "
-     "D] "
-     "[--known-at EXPR] [--until TIME]",
-     "Plays the rows of files as live traffic, in the order of their time.", NULL, run_replay},
-    {"worker", "pawl worker --fd N", NULL, NULL, run_worker},
+    {.words = "init",
+     .usage = "pawl init [FILE] [--replay] [--home DIR] …",
+     .summary = "Makes a home here; with a table, looks at it and proposes pawl.yaml.",
+     .help = "--replay: the event clocks of its endpoints follow replayed events (pawl replay).\n",
+     .run = run_init},
+    {.words = "migrate",
+     .usage = "pawl migrate",
+     .summary = "Brings the metadata store to this program's version, after a backup.",
+     .run = run_migrate},
+    {.words = "server",
+     .usage = "pawl server [--home DIR] [FLAGS]",
+     .summary = "Serves a home: HTTP API, predictions, scheduler of the projects pushed to it.",
+     .help =
+         "Prints \"ready http://…\" when it answers. Flags win over PAWL_… variables, these over\n"
+         "HOME/pawl.conf:\n",
+     .details = settings_help,
+     .run = run_server},
+    {.words = "up",
+     .usage = "pawl up [FLAGS]",
+     .summary = "Serves the home of this folder and schedules its project.",
+     .help = "Takes the flags of `pawl server`.\n",
+     .run = run_up},
+    {.words = "replay",
+     .usage = "pawl replay FILE… --endpoint E --time COLUMN [--speed N|max] [--label EXPR] "
+              "[--label-after D] [--known-at EXPR] [--until TIME]",
+     .summary = "Plays the rows of files as live traffic, in the order of their time.",
+     .run = run_replay},
+    {.words = "worker", .usage = "pawl worker --fd N", .run = run_worker},
 };
 
 int main(int argc, char **argv)

@@ -32,7 +32,8 @@ struct cli_builtin {
     const char *words; /* "server" */
     const char *usage; /* "pawl server [--port N] …" */
     const char *summary;
-    const char *help; /* more lines; may be NULL */
+    const char *help;                 /* more lines; may be NULL */
+    void (*details)(struct buf *out); /* still more, from a table; may be NULL */
     /* The exit status, or CLI_GO_ON: the operation of the same words is to be run with the arguments left. */
     int (*run)(struct cli_globals *g, int *n_args, char **args);
 };

@@ -198,6 +198,10 @@ int cli_help(const struct cli_host *h, int n, char **topic)
     } else if (b && n_builtin == n) {
         buf_printf(&out, "%s\n\n  %s\n%s%s", b->summary, b->usage, b->help ? "\n" : "",
                    b->help ? b->help : "");
+        if (b->details) {
+            buf_ch(&out, '\n');
+            b->details(&out);
+        }
         if (r && n_used == n) {
             buf_ch(&out, '\n');
             help_route(r, &out);
