@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "access/access.h"
 #include "api/oip_http.h"
 #include "api/op_http.h"
 #include "api/probe_http.h"
@@ -21,16 +22,65 @@ struct listener {
 typedef enum err_code (*routes_fn)(struct services *sv, struct arena *a, struct http_route **ret,
                                    size_t *ret_n, struct err *err);
 
-/* Every family of routes of the program. */
-static const routes_fn ROUTE_FAMILIES[] = {op_http_routes, oip_http_routes, probe_http_routes};
+/* Every family of routes of the program, and the planes it is on. */
+static const struct {
+    routes_fn routes;
+    bool is_serving;
+} FAMILIES[] = {{op_http_routes, false}, {oip_http_routes, true}, {probe_http_routes, true}};
 
-static enum err_code all_routes(struct listener *l, struct http_route **ret, size_t *ret_n,
-                                struct err *err)
+/* A route of a listener that anybody can reach, and what stands behind it. */
+struct guarded {
+    struct listener *listener;
+    http_fn fn;
+    void *arg;
+};
+
+static void ask_for_token(struct http_request *r, void *arg)
 {
-    struct http_route *families[ARRAY_LEN(ROUTE_FAMILIES)] = {0};
-    size_t n[ARRAY_LEN(ROUTE_FAMILIES)] = {0}, total = 0, at = 0;
-    for (size_t i = 0; i < ARRAY_LEN(ROUTE_FAMILIES); i++) {
-        enum err_code code = ROUTE_FAMILIES[i](l->sv, &l->arena, &families[i], &n[i], err);
+    const struct guarded *g = arg;
+    struct access_identity who = {0};
+    struct err err = ERR_INIT;
+    struct str authorization = http_header(r, "Authorization");
+    enum err_code code = access_check(g->listener->sv->access,
+                                      authorization.p ? authorization : STR(""), &who, &err);
+    if (code == ERR_OK && !who.may_decide)
+        code = err_set(
+            &err, ERR_AUTH,
+            "this server listens beyond loopback: send the home's token (Authorization: Bearer …)");
+    if (code == ERR_OK) {
+        g->fn(r, g->arg);
+        return;
+    }
+    http_answer_header(r, "WWW-Authenticate", "Bearer");
+    http_answer_err(r, &err);
+}
+
+/* Probes stay open: they tell nothing that a load balancer may not know. */
+static enum err_code guard_routes(struct listener *l, struct http_route *routes, size_t n,
+                                  struct err *err)
+{
+    struct guarded *guards = ARENA_NEW_N(&l->arena, struct guarded, n);
+    if (!guards)
+        return arena_err(&l->arena, err);
+    for (size_t i = 0; i < n; i++) {
+        if (routes[i].flags & HTTP_ANY_HOST)
+            continue;
+        guards[i] = (struct guarded){l, routes[i].fn, routes[i].arg};
+        routes[i].fn = ask_for_token;
+        routes[i].arg = &guards[i];
+    }
+    return ERR_OK;
+}
+
+static enum err_code all_routes(struct listener *l, enum listen_plane plane,
+                                struct http_route **ret, size_t *ret_n, struct err *err)
+{
+    struct http_route *families[ARRAY_LEN(FAMILIES)] = {0};
+    size_t n[ARRAY_LEN(FAMILIES)] = {0}, total = 0, at = 0;
+    for (size_t i = 0; i < ARRAY_LEN(FAMILIES); i++) {
+        if (plane == LISTEN_SERVING && !FAMILIES[i].is_serving)
+            continue;
+        enum err_code code = FAMILIES[i].routes(l->sv, &l->arena, &families[i], &n[i], err);
         if (code != ERR_OK)
             return code;
         total += n[i];
@@ -38,7 +88,7 @@ static enum err_code all_routes(struct listener *l, struct http_route **ret, siz
     struct http_route *all = ARENA_NEW_N(&l->arena, struct http_route, total);
     if (!all)
         return arena_err(&l->arena, err);
-    for (size_t i = 0; i < ARRAY_LEN(ROUTE_FAMILIES); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(FAMILIES); i++) {
         if (n[i])
             memcpy(all + at, families[i], n[i] * sizeof *all);
         at += n[i];
@@ -80,12 +130,12 @@ static bool is_loopback(const char *host)
            strcmp(host, "localhost") == 0;
 }
 
-static enum err_code listen_options(struct listener *l, const struct settings *set,
-                                    const char *host, int port, struct http_options *opt,
-                                    struct err *err)
+static enum err_code http_options_of(struct listener *l, const struct listen_options *lo,
+                                     struct http_options *opt, struct err *err)
 {
-    *opt = (struct http_options){.host = host ? host : set->value[SET_HOST],
-                                 .port = port >= 0 ? port : (int)settings_int(set, SET_PORT, 5000),
+    const struct settings *set = lo->settings;
+    *opt = (struct http_options){.host = lo->host ? lo->host : set->value[SET_HOST],
+                                 .port = lo->port,
                                  .listen_fd = -1,
                                  .hosts = name_list(l, set->value[SET_HOSTS]),
                                  .is_behind_proxy = settings_bool(set, SET_BEHIND_PROXY),
@@ -111,10 +161,10 @@ static enum err_code make_url(struct listener *l, const struct http_options *opt
     return l->url ? ERR_OK : arena_err(&l->arena, err);
 }
 
-enum err_code listener_open(struct services *sv, const struct settings *settings, const char *host,
-                            int port, struct listener **ret, struct err *err)
+enum err_code listener_open(struct services *sv, const struct listen_options *opt,
+                            struct listener **ret, struct err *err)
 {
-    struct http_options opt;
+    struct http_options http;
     struct http_route *routes = NULL;
     size_t n = 0;
     struct listener *l = calloc(1, sizeof *l);
@@ -122,13 +172,15 @@ enum err_code listener_open(struct services *sv, const struct settings *settings
         return err_nomem(err);
     arena_init(&l->arena, ROUTES_ARENA);
     l->sv = sv;
-    enum err_code code = listen_options(l, settings, host, port, &opt, err);
+    enum err_code code = http_options_of(l, opt, &http, err);
     if (code == ERR_OK)
-        code = all_routes(l, &routes, &n, err);
+        code = all_routes(l, opt->plane, &routes, &n, err);
+    if (code == ERR_OK && (!is_loopback(http.host) || http.is_behind_proxy))
+        code = guard_routes(l, routes, n, err);
     if (code == ERR_OK)
-        code = http_server_open(&opt, routes, n, &l->http, err);
+        code = http_server_open(&http, routes, n, &l->http, err);
     if (code == ERR_OK)
-        code = make_url(l, &opt, err);
+        code = make_url(l, &http, err);
     if (code != ERR_OK) {
         listener_close(l, 0);
         return err_wrap(err, "listen");

@@ -88,7 +88,7 @@ int server_run(const struct server_options *opt)
     enum err_code code = wire_open(&wire, &s.wiring, &err);
     if (code == ERR_OK) {
         s.sv = wire_services(s.wiring);
-        code = wire_listen(s.wiring, NULL, -1, &err);
+        code = wire_listen(s.wiring, &err);
         if (code == ERR_OK)
             code = home_publish(wire_home(s.wiring), s.sv->url, &err);
     }

@@ -35,6 +35,7 @@ struct wiring {
     struct services sv;
     struct home home;
     struct listener *listener; /* NULL: not listening */
+    struct listener *serving;  /* the plane of predictions alone; NULL: none */
     struct pipeline_host pipeline;
     struct wire_options opt;
     atomic_bool is_stopping;
@@ -421,7 +422,7 @@ enum err_code wire_attach(struct wiring *w, struct err *err)
 static enum err_code listen_for_children(struct services *sv, struct err *err)
 {
     struct wiring *w = (struct wiring *)((char *)sv - offsetof(struct wiring, sv));
-    return sv->url ? ERR_OK : wire_listen(w, "127.0.0.1", 0, err);
+    return sv->url ? ERR_OK : wire_listen(w, err);
 }
 
 static enum err_code fill_services(struct wiring *w, struct err *err)
@@ -481,6 +482,7 @@ void wire_close(struct wiring *w)
     if (!w)
         return;
     atomic_store(&w->is_stopping, true);
+    listener_close(w->serving, DRAIN_MS);
     listener_close(w->listener, DRAIN_MS);
     w->sv.server = NULL;
     if (w->n_open == 0)
@@ -501,14 +503,25 @@ struct home *wire_home(struct wiring *w)
     return &w->home;
 }
 
-enum err_code wire_listen(struct wiring *w, const char *host, int port, struct err *err)
+enum err_code wire_listen(struct wiring *w, struct err *err)
 {
-    enum err_code code = listener_open(&w->sv, w->opt.settings, host, port, &w->listener, err);
+    const struct settings *set = w->opt.settings;
+    bool is_server = w->opt.role == WIRE_SERVER;
+    struct listen_options all = {.settings = set,
+                                 .plane = LISTEN_ALL,
+                                 .host = is_server ? NULL : "127.0.0.1",
+                                 .port = is_server ? (int)settings_int(set, SET_PORT, 5000) : 0};
+    enum err_code code = listener_open(&w->sv, &all, &w->listener, err);
     if (code != ERR_OK)
         return code;
     w->sv.server = listener_server(w->listener);
     w->sv.url = listener_url(w->listener);
     w->pipeline.tracking_uri = w->sv.url;
     w->pipeline.tracking_token = access_token(w->sv.access);
-    return ERR_OK;
+    if (!is_server || !set->value[SET_SERVE_PORT])
+        return ERR_OK;
+    struct listen_options serving = {.settings = set,
+                                     .plane = LISTEN_SERVING,
+                                     .port = (int)settings_int(set, SET_SERVE_PORT, 0)};
+    return listener_open(&w->sv, &serving, &w->serving, err);
 }

@@ -33,7 +33,8 @@ enum err_code wire_attach(struct wiring *w, struct err *err) MUST_CHECK;
 void wire_close(struct wiring *w);
 struct services *wire_services(struct wiring *w);
 struct home *wire_home(struct wiring *w);
-/* Listens (host, port: NULL and -1 take the settings'); operations and children then know where. */
-enum err_code wire_listen(struct wiring *w, const char *host, int port, struct err *err) MUST_CHECK;
+/* Listens as the settings say, with a serving plane of its own when they ask for one; operations and children then know
+ * where. A command listens on a free loopback port. */
+enum err_code wire_listen(struct wiring *w, struct err *err) MUST_CHECK;
 
 #endif

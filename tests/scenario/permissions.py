@@ -4,6 +4,7 @@ for those who hold the token, uploads are what their name says. Prints TAP."""
 import hashlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -62,19 +63,52 @@ def cases(url, token):
         yield f"{method.upper()} {path} without the token", ask(method.upper(), url + path, {}, JSON)[0] in (401, 404)
 
 
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def start(home, *flags):
+    server = subprocess.Popen([PAWL, "server", "--home", home, "--port", "0", *flags], stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL, text=True)
+    return server, server.stdout.readline().split()[1]
+
+
+def public_cases(home, token):
+    """A listener that others can reach, with a plane of its own for predictions."""
+    done = subprocess.run([PAWL, "server", "--home", home, "--port", "0", "--host", "0.0.0.0"], capture_output=True,
+                          timeout=60, check=False)
+    yield "no open address without TLS or a proxy", done.returncode == 4 and b"not a loopback" in done.stderr
+    port = free_port()
+    server, url = start(home, "--behind-proxy", "--serve-port", str(port))
+    try:
+        serving = f"http://127.0.0.1:{port}"
+        yield "behind a proxy reading needs the token", ask("GET", url + "/api/pawl/v1/runs")[0] == 401
+        bearer = {"Authorization": "Bearer " + token}
+        yield "and is open with it", ask("GET", url + "/api/pawl/v1/runs", None, bearer)[0] == 200
+        yield "probes stay open", ask("GET", url + "/livez")[0] == 200
+        yield "the serving plane has probes", ask("GET", serving + "/livez")[0] == 200
+        yield "and predictions", ask("GET", serving + "/v2", None, bearer)[0] == 200
+        yield "and nothing that decides", ask("GET", serving + "/api/pawl/v1/runs", None, bearer)[0] == 404
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         home = os.path.join(folder, ".pawl")
-        server = subprocess.Popen([PAWL, "server", "--home", home, "--port", "0"], stdout=subprocess.PIPE,
-                                  stderr=subprocess.DEVNULL, text=True)
+        server, url = start(home)
         try:
-            url = server.stdout.readline().split()[1]
             mode = os.stat(os.path.join(home, "token")).st_mode & 0o777
             with open(os.path.join(home, "token"), encoding="ascii") as f:
-                results = [("the token is for its owner alone", mode == 0o600)] + list(cases(url, f.read().strip()))
+                token = f.read().strip()
+            results = [("the token is for its owner alone", mode == 0o600)] + list(cases(url, token))
         finally:
             server.terminate()
             server.wait(30)
+        results += public_cases(home, token)
     print(f"1..{len(results)}")
     for i, (what, is_right) in enumerate(results, 1):
         print(f"{'ok' if is_right else 'not ok'} {i} - {what}")
