@@ -267,6 +267,46 @@ static enum err_code join_rows(struct pit_join *p, const struct json *args, stru
     return fs_exec(fs, err);
 }
 
+/* Has the input columns beside keys and time? When not, its file need not be read again. */
+static bool has_more_columns(const struct pit_join *p, struct str time,
+                             const struct table_column *cols, size_t n)
+{
+    struct json *keys = pit_key_columns(p);
+    for (size_t i = 0; i < n; i++)
+        if (!str_is(time, cols[i].name) && !is_text_in(keys, str_c(cols[i].name)))
+            return true;
+    return false;
+}
+
+static enum err_code join_write(struct pit_join *p, const struct json *args, struct json *out,
+                                struct err *err)
+{
+    struct fsession *fs = p->fs;
+    struct str time = json_get_str(args, "time");
+    struct table_column *cols = NULL;
+    size_t n = 0;
+    enum err_code code = table_describe(
+        fs->t, STR("SELECT * EXCLUDE (__row, known_at) FROM __input__rows"), fs->a, &cols, &n, err);
+    if (code != ERR_OK)
+        return code;
+    bool is_wide = has_more_columns(p, time, cols, n);
+    buf_c(&fs->sql, "SELECT ");
+    for (size_t i = 0; i < n; i++) {
+        bool is_time = !is_wide && str_is(time, cols[i].name);
+        buf_printf(&fs->sql, "%s%s.", i ? ", " : "", is_wide ? "x" : "r");
+        table_sql_ident(&fs->sql, is_time ? STR("__t") : str_c(cols[i].name));
+        buf_c(&fs->sql, " AS ");
+        table_sql_ident(&fs->sql, str_c(cols[i].name));
+    }
+    pit_select(p);
+    buf_c(&fs->sql, " FROM __j r");
+    if (is_wide)
+        buf_c(&fs->sql, " JOIN __input__rows x ON x.__row = r.__row");
+    pit_from(p);
+    buf_c(&fs->sql, " ORDER BY r.__row");
+    return write_out(fs, json_get_c(args, "out"), out, err);
+}
+
 enum err_code features_op_join(struct worker *w, const struct json *args, struct json **ret,
                                struct err *err)
 {
@@ -290,14 +330,8 @@ enum err_code features_op_join(struct worker *w, const struct json *args, struct
         code = join_rows(&join, args, err);
     if (code == ERR_OK)
         code = pit_run(&join, err);
-    if (code == ERR_OK) {
-        buf_c(&fs.sql, "SELECT x.* EXCLUDE (__row, known_at)");
-        pit_select(&join);
-        buf_c(&fs.sql, " FROM __j r JOIN __input__rows x ON x.__row = r.__row");
-        pit_from(&join);
-        buf_c(&fs.sql, " ORDER BY r.__row");
-        code = write_out(&fs, out_path, out, err);
-    }
+    if (code == ERR_OK)
+        code = join_write(&join, args, out, err);
     if (code == ERR_OK)
         json_set(fs.a, out, "views", pit_report(&join));
     fsession_close(&fs);

@@ -99,36 +99,16 @@ struct json *pit_key_columns(const struct pit_join *p)
 
 /* ---- the view's rows ---- */
 
-static void table_name(struct buf *out, const char *prefix, size_t i)
-{
-    buf_printf(out, "%s%zu", prefix, i);
-}
-
 static enum err_code load_view(struct pit_join *p, struct pit_view *v, struct err *err)
 {
     struct fsession *fs = p->fs;
-    buf_c(&fs->sql, "CREATE TEMP TABLE ");
-    table_name(&fs->sql, "__v", v->index);
-    buf_c(&fs->sql, " AS SELECT ");
+    buf_printf(&fs->sql, "CREATE TEMP TABLE __v%zu AS SELECT ", v->index);
     fs_names(&fs->sql, "", json_get(v->info, "entity"));
     buf_c(&fs->sql, ", ");
     table_sql_ident(&fs->sql, json_get_str(v->info, "time"));
     buf_c(&fs->sql, " AS __time, __known_at, ");
     fs_names(&fs->sql, "", v->columns);
     fs_from_view(fs, v->info);
-    return fs_exec(fs, err);
-}
-
-/* Sorted by all columns: now the order decides the same way each time between rows equal in key and times. */
-static enum err_code sort_view(struct pit_join *p, struct pit_view *v, struct err *err)
-{
-    struct fsession *fs = p->fs;
-    buf_printf(&fs->sql,
-               "DROP TABLE IF EXISTS __n%zu; CREATE TEMP TABLE __sorted AS SELECT * FROM __v%zu "
-               "ORDER BY ALL; ",
-               v->index, v->index);
-    buf_printf(&fs->sql, "DROP TABLE __v%zu; ALTER TABLE __sorted RENAME TO __v%zu", v->index,
-               v->index);
     return fs_exec(fs, err);
 }
 
@@ -146,17 +126,51 @@ static void index_by_time(struct pit_join *p, const struct pit_view *v)
     buf_c(sql, ", __time");
 }
 
-/* Some rows became known later: which row is the newest of those usable, at each moment that one became usable. */
-static void index_by_knowledge(struct pit_join *p, const struct pit_view *v)
+static void same_keys(struct buf *sql, const char *a, const char *b, const struct json *entities)
+{
+    for (size_t i = 0; i < json_len(entities); i++) {
+        buf_printf(sql, " AND %s.", a);
+        table_sql_ident(sql, fs_name(json_at(entities, i)));
+        buf_printf(sql, " = %s.", b);
+        table_sql_ident(sql, fs_name(json_at(entities, i)));
+    }
+}
+
+/* Rows equal in key and time are told apart by all their columns, so that the same one wins each time. Only these are looked at
+ * again. */
+static enum err_code settle_ties(struct pit_join *p, const struct pit_view *v, struct err *err)
+{
+    struct buf *sql = &p->fs->sql;
+    const struct json *entities = json_get(v->info, "entity");
+    buf_printf(sql, "UPDATE __n%zu AS n SET __rn = x.__rn FROM (SELECT ", v->index);
+    fs_names(sql, "v.", entities);
+    buf_c(sql, ", v.__time, max_by(v.rowid, row(");
+    fs_names(sql, "v.", v->columns);
+    buf_printf(sql,
+               ")) AS __rn FROM __v%zu v SEMI JOIN (SELECT * FROM __n%zu WHERE __c > 1) t ON "
+               "v.__time = t.__at",
+               v->index, v->index);
+    same_keys(sql, "v", "t", entities);
+    buf_c(sql, " GROUP BY ");
+    fs_names(sql, "v.", entities);
+    buf_c(sql, ", v.__time) x WHERE n.__at = x.__time");
+    same_keys(sql, "n", "x", entities);
+    return fs_exec(p->fs, err);
+}
+
+/* Some rows became known later: which row is the newest of those usable, at each moment that one became usable. Rows equal in key
+ * and times are ordered by all their columns where there are any such. */
+static void index_by_knowledge(struct pit_join *p, const struct pit_view *v, bool is_tied)
 {
     struct buf *sql = &p->fs->sql;
     const struct json *entities = json_get(v->info, "entity");
     buf_c(sql, "CREATE TEMP TABLE __s AS SELECT ");
     fs_names(sql, "", entities);
-    buf_printf(
-        sql, ", __time, __known_at, rowid AS __id FROM __v%zu ORDER BY __time, __known_at, rowid; ",
-        v->index);
-    buf_printf(sql, "CREATE TEMP TABLE __n%zu AS WITH best AS (SELECT ", v->index);
+    buf_printf(sql, ", __time, __known_at, rowid AS __id FROM __v%zu ORDER BY __time, __known_at, ",
+               v->index);
+    fs_names(sql, "", is_tied ? v->columns : NULL);
+    buf_printf(sql, "%srowid; CREATE TEMP TABLE __n%zu AS WITH best AS (SELECT ",
+               is_tied ? ", " : "", v->index);
     fs_names(sql, "", entities);
     buf_c(sql, ", greatest(__time, __known_at) AS __at, max(rowid) OVER (PARTITION BY ");
     fs_names(sql, "", entities);
@@ -173,6 +187,7 @@ static void index_by_knowledge(struct pit_join *p, const struct pit_view *v)
                "TABLE __s");
 }
 
+/* Are there rows equal in key, time and known_at? */
 static enum err_code has_ties(struct pit_join *p, const struct pit_view *v, bool is_by_time,
                               bool *ret, struct err *err)
 {
@@ -204,23 +219,18 @@ static enum err_code index_view(struct pit_join *p, struct pit_view *v, struct e
         return code;
     v->n_rows = x.p[0].u.i;
     is_by_time = x.p[1].u.b;
-    for (int attempt = 0; attempt < 2; attempt++) {
-        if (is_by_time) {
-            index_by_time(p, v);
-            code = fs_exec(fs, err);
-        }
-        if (code == ERR_OK && attempt == 0)
-            code = has_ties(p, v, is_by_time, &is_tied, err);
-        if (code == ERR_OK && attempt == 0 && is_tied)
-            code = sort_view(p, v, err);
-        if (code != ERR_OK || !is_tied)
-            break;
-    }
-    if (code == ERR_OK && !is_by_time) {
-        index_by_knowledge(p, v);
+    if (is_by_time) {
+        index_by_time(p, v);
         code = fs_exec(fs, err);
     }
-    return code;
+    if (code == ERR_OK)
+        code = has_ties(p, v, is_by_time, &is_tied, err);
+    if (code != ERR_OK)
+        return code;
+    if (is_by_time)
+        return is_tied ? settle_ties(p, v, err) : ERR_OK;
+    index_by_knowledge(p, v, is_tied);
+    return fs_exec(fs, err);
 }
 
 static void one_lookup(struct pit_join *p, size_t i)
