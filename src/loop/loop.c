@@ -8,6 +8,7 @@
 
 #define TICK_MS_DEFAULT 10000
 #define PROJECT_MS      200
+#define UNSET_SLACK_US  (10 * US_PER_S)
 
 enum err_code loop_open(const struct loop_options *opt, struct loop **ret, struct err *err)
 {
@@ -78,6 +79,14 @@ static enum err_code turn_run(struct turn *t)
     return code;
 }
 
+/* Where the clock was put, or AT_US_NONE: a clock that never was follows the system's. */
+static int64_t clock_before(struct loop *l, const char *endpoint)
+{
+    int64_t at = serve_clock(l->opt.serve, endpoint), now = clock_now_us(&CLOCK_SYSTEM);
+
+    return at > now - UNSET_SLACK_US && at < now + UNSET_SLACK_US ? AT_US_NONE : at;
+}
+
 enum err_code loop_advance(struct loop *l, const char *endpoint, int64_t to_us, struct arena *a, struct json **ret, struct err *err)
 {
     struct turn t = {.l = l, .now_us = to_us, .a = a, .answer = json_obj(a), .err = err};
@@ -90,11 +99,11 @@ enum err_code loop_advance(struct loop *l, const char *endpoint, int64_t to_us, 
     if (serve_endpoint(l->opt.serve, endpoint, a, &state, err) != ERR_OK)
         return err->code;
     mutex_lock(&l->mutex);
-    from = serve_clock(l->opt.serve, endpoint);
+    from = clock_before(l, endpoint);
     t.ep = endpoint_get(l, endpoint);
     if (!t.ep)
         code = err_nomem(err);
-    else if (to_us < from)
+    else if (from != AT_US_NONE && to_us < from)
         code = err_set(err, ERR_REFUSED, "the event clock of %s does not go back", endpoint);
     else {
         release_barrier(l->opt.release, endpoint, to_us);
@@ -107,7 +116,7 @@ enum err_code loop_advance(struct loop *l, const char *endpoint, int64_t to_us, 
     if (code != ERR_OK)
         return err_wrap(err, "advance the clock of %s", endpoint);
     json_set(a, t.answer, "endpoint", json_cstr(a, endpoint));
-    json_set(a, t.answer, "from", from > 0 ? json_time(a, from) : NULL);
+    json_set(a, t.answer, "from", json_time(a, from));
     json_set(a, t.answer, "to", json_time(a, to_us));
     *ret = json_set(a, t.answer, "ms", json_num(a, (double)(mono_ns() - started) / 1e6));
     return ERR_OK;
@@ -228,16 +237,33 @@ void loop_close(struct loop *l)
     free(l);
 }
 
+/* What another process stored, for one that has not looked itself. */
+static void sources_stored(struct loop *l, const char *endpoint, struct arena *a, struct loop_endpoint *ret)
+{
+    struct err err = ERR_INIT;
+    struct turn t = {.l = l, .ep = ret, .a = a, .err = &err};
+
+    (void)snprintf(ret->name, sizeof(ret->name), "%s", endpoint);
+    if (loop_state_load(&t) != ERR_OK)
+        ret->n_sources = 0;
+    memcpy(ret->shown, ret->sources, sizeof(ret->shown));
+    ret->n_shown = ret->n_sources;
+}
+
 struct json *loop_sources(struct loop *l, const char *endpoint, struct arena *a)
 {
     struct json *list = json_arr(a);
-    struct loop_endpoint *ep;
+    struct loop_endpoint *ep, *stored = ARENA_NEW(a, struct loop_endpoint);
     int64_t now = serve_clock(l->opt.serve, endpoint);
 
+    if (stored)
+        sources_stored(l, endpoint, a, stored);
     mutex_lock(&l->state_mutex);
     ep = l->endpoints;
     while (ep && strcmp(ep->name, endpoint) != 0)
         ep = ep->next;
+    if (!ep || ep->n_shown == 0)
+        ep = stored;
     for (size_t i = 0; ep && i < ep->n_shown; i++) {
         const struct loop_source *s = &ep->shown[i];
         struct source_facts f = {.name = s->name, .owner = s->owner, .newest_us = s->newest_us, .freshness_us = s->freshness_us,

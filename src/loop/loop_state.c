@@ -23,6 +23,8 @@ static struct json *source_json(const struct loop_source *s, struct arena *a)
     struct json *o = json_obj(a);
 
     json_set(a, o, "name", json_cstr(a, s->name));
+    json_set(a, o, "owner", json_cstr(a, s->owner));
+    json_set(a, o, "freshness_us", json_int(a, s->freshness_us));
     json_set(a, o, "seen", json_cstr(a, s->seen));
     json_set(a, o, "good", json_cstr(a, s->good));
     json_set(a, o, "newest", json_time(a, s->newest_us));
@@ -66,6 +68,8 @@ static void state_read(const struct json *v, struct loop_endpoint *ep)
         struct loop_source *s = loop_source_get(ep, json_get_str(sv, "name"));
         if (!s)
             continue;
+        copy_text(s->owner, sizeof(s->owner), sv, "owner");
+        s->freshness_us = json_get_int(sv, "freshness_us", 0);
         copy_text(s->seen, sizeof(s->seen), sv, "seen");
         copy_text(s->good, sizeof(s->good), sv, "good");
         copy_text(s->blocked_by, sizeof(s->blocked_by), sv, "blocked_by");

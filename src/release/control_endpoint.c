@@ -71,6 +71,27 @@ static void deploy_answer(const char *endpoint, int64_t number, const struct ser
     *ret = json_set(a, o, "generation", json_int(a, (int64_t)res->generation));
 }
 
+/* On a replay home the clock of a new endpoint starts where its first model's knowledge ends. */
+static enum err_code clock_begin(struct release_host *h, const struct release *r, struct arena *a, struct err *err)
+{
+    struct pipeline_result run;
+    struct err none = ERR_INIT;
+    int64_t as_of;
+    enum err_code code;
+
+    if (!r->run_id || !h->opt.pipeline || release_run_load(h, r->run_id, a, &run, &none) != ERR_OK)
+        return ERR_OK;
+    as_of = json_get_time(run.doc, "as_of");
+    if (as_of == AT_US_NONE)
+        return ERR_OK;
+    code = serve_clock_set(h->opt.serve, r->endpoint, as_of, err);
+    if (code == ERR_REFUSED) { /* the system's clock, or one that somebody moved further */
+        err_reset(err);
+        code = ERR_OK;
+    }
+    return code;
+}
+
 enum err_code release_deploy(struct release_host *h, const char *endpoint, int64_t number, const char *actor,
                              const char *reason, enum deploy_force force, struct arena *a, struct json **ret, struct err *err)
 {
@@ -101,7 +122,7 @@ enum err_code release_deploy(struct release_host *h, const char *endpoint, int64
     if ((s.live == 0 ? host_decide(h, &d, &res, err) : start_rollout(h, &s, &r, &d, a, &res, err)) != ERR_OK)
         return err->code;
     deploy_answer(endpoint, number, &res, a, ret);
-    return ERR_OK;
+    return s.live == 0 ? clock_begin(h, &r, a, err) : ERR_OK;
 }
 
 /* ---- rollback ---- */

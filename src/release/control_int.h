@@ -36,6 +36,9 @@ struct json *host_extra(struct release_host *h, const char *endpoint, const char
 /* serve_apply, then the book; the tables when they are there. *ret may be NULL. */
 enum err_code host_decide(struct release_host *h, const struct serve_decision *d, struct serve_result *ret,
                           struct err *err) MUST_CHECK;
+/* A pipeline run's result, also by the id of one of its steps' runs (what a registered version may name). */
+enum err_code release_run_load(struct release_host *h, const char *run_id, struct arena *a, struct pipeline_result *ret,
+                               struct err *err) MUST_CHECK;
 enum err_code host_need_db(const struct release_host *h, struct err *err) MUST_CHECK;
 /* Audit entry in a transaction of its own. */
 enum err_code host_audit(struct release_host *h, const char *actor, const char *action, const char *object,

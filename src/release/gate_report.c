@@ -5,6 +5,9 @@
 #include "base/vec.h"
 #include "pipeline/evaluate.h"
 #include "release/control_int.h"
+#include "track/track.h"
+
+#define PARENT_TAG "mlflow.parentRunId"
 
 struct gating {
     struct release_host *h;
@@ -150,8 +153,8 @@ static bool report_fits(const struct gating *g, const struct json *report, const
     return true;
 }
 
-static enum err_code report_make(struct gating *g, const struct pipeline_peer *peers, size_t n_peers, const struct json **ret,
-                                 struct err *err)
+static enum err_code report_make(struct gating *g, const struct pipeline_result *run, const struct pipeline_peer *peers,
+                                 size_t n_peers, const struct json **ret, struct err *err)
 {
     struct pipeline_model models[4] = {{.role = "candidate",
                                         .tree = json_get_c(g->r.doc, "tree"),
@@ -171,10 +174,30 @@ static enum err_code report_make(struct gating *g, const struct pipeline_peer *p
                                                   .label = peers[i].label,
                                                   .threshold = json_get_f64(peer.doc, "threshold", NAN)};
     }
-    if (pipeline_evaluate(g->h->opt.pipeline, g->r.run_id, &all, g->a, &report, err) != ERR_OK)
+    if (pipeline_evaluate(g->h->opt.pipeline, run->run_id, &all, g->a, &report, err) != ERR_OK)
         return err->code;
     *ret = report;
     return ERR_OK;
+}
+
+enum err_code release_run_load(struct release_host *h, const char *run_id, struct arena *a, struct pipeline_result *ret,
+                               struct err *err)
+{
+    struct run child;
+    const char *parent = NULL;
+    enum err_code code = pipeline_result_load(h->opt.pipeline, run_id, a, ret, err);
+
+    if (code != ERR_NOT_FOUND || !h->opt.pipeline->track)
+        return code;
+    err_reset(err);
+    if (run_get(h->opt.pipeline->track, run_id, a, &child, err) != ERR_OK)
+        return err->code;
+    for (size_t i = 0; i < child.n_tags; i++)
+        if (strcmp(child.tags[i].key, PARENT_TAG) == 0)
+            parent = child.tags[i].value;
+    if (!parent)
+        return err_set(err, ERR_NOT_FOUND, "run %s belongs to no pipeline run", run_id);
+    return pipeline_result_load(h->opt.pipeline, parent, a, ret, err);
 }
 
 /* The evaluation to judge by. NULL when there is none to be had (a model without a run): rules that need it stay open. */
@@ -186,7 +209,7 @@ static enum err_code report_get(struct gating *g, struct pipeline_result *run, c
     *ret = NULL;
     if (!g->r.run_id || !g->h->opt.pipeline)
         return ERR_OK;
-    if (pipeline_result_load(g->h->opt.pipeline, g->r.run_id, g->a, run, err) != ERR_OK) {
+    if (release_run_load(g->h, g->r.run_id, g->a, run, err) != ERR_OK) {
         if (err->code != ERR_NOT_FOUND && err->code != ERR_REFUSED)
             return err->code;
         err_reset(err);
@@ -198,7 +221,7 @@ static enum err_code report_get(struct gating *g, struct pipeline_result *run, c
         *ret = run->evaluation;
         return ERR_OK;
     }
-    return report_make(g, peers, n_peers, ret, err);
+    return report_make(g, run, peers, n_peers, ret, err);
 }
 
 static enum err_code judge(struct gating *g, struct gate_outcome *ret, const struct json **ret_report, struct err *err)
