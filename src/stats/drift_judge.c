@@ -2,148 +2,11 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "base/clock.h"
 #include "stats/drift_int.h"
 #include "stats/special.h"
 
 #define SHARE_DISTRIBUTION                                                                         \
     0.75 /* of the feature's alpha; the tests of single cells share the rest */
-
-/* The reference cut into merged chunks of about the window's size: of the same duration, on the same clock marks, where
- * the window's length and the reference's times are known; else of the same number of rows. */
-struct chunking {
-    bool by_time;
-    size_t g;        /* by rows: chunks merged into one */
-    size_t n;        /* merged chunks that are used */
-    uint64_t rows;   /* of one, on average */
-    bool has_season; /* only those of the window's season are used */
-    double scale;    /* nm/(n+m) of the window over that of a merged chunk */
-};
-
-static int64_t season_of(enum drift_season s, int64_t at_us)
-{
-    struct civil c;
-    switch (s) {
-    case DRIFT_SEASON_HOUR:
-        return floor_div_i64(at_us, US_PER_HOUR) % 24;
-    case DRIFT_SEASON_HOUR_OF_WEEK:
-        return floor_div_i64(at_us, US_PER_HOUR) % 168;
-    case DRIFT_SEASON_MONTH:
-        civil_from_us(at_us, &c);
-        return c.month;
-    case DRIFT_SEASON_NONE:
-    case DRIFT_SEASON_N:
-        break;
-    }
-    return 0;
-}
-
-static bool in_season(const struct hist_reference *ref, const struct drift_options *opt,
-                      size_t chunk)
-{
-    return season_of(opt->season, ref->chunk_from_us[chunk]) ==
-           season_of(opt->season, opt->window_from_us);
-}
-
-/* Chunks [from, ret) make up one merged chunk. */
-static size_t group_end(const struct hist_reference *ref, const struct drift_options *opt,
-                        const struct chunking *c, size_t from)
-{
-    if (!c->by_time)
-        return from + c->g;
-    size_t end = from + 1;
-    int64_t mark = floor_div_i64(ref->chunk_from_us[from], opt->window_us);
-    while (end < ref->n_chunks && floor_div_i64(ref->chunk_from_us[end], opt->window_us) == mark)
-        end++;
-    return end;
-}
-
-static uint64_t group_rows(const struct hist_reference *ref, size_t from, size_t end)
-{
-    uint64_t n = 0;
-    for (size_t i = from * ref->edges.n_cells; i < end * ref->edges.n_cells; i++)
-        n += ref->chunks[i];
-    return n;
-}
-
-/* Is this merged chunk used? A rest of less than half the usual rows is not; with seasons only the window's. */
-static bool is_group_used(const struct hist_reference *ref, const struct drift_options *opt,
-                          const struct chunking *c, size_t from, size_t end)
-{
-    if (end > ref->n_chunks || (c->by_time && 2 * group_rows(ref, from, end) < c->rows))
-        return false;
-    return !c->has_season || in_season(ref, opt, from);
-}
-
-static size_t count_groups(const struct hist_reference *ref, const struct drift_options *opt,
-                           const struct chunking *c)
-{
-    size_t n = 0;
-    for (size_t from = 0, end; from < ref->n_chunks; from = end) {
-        end = group_end(ref, opt, c, from);
-        n += is_group_used(ref, opt, c, from, end);
-    }
-    return n;
-}
-
-static struct chunking chunking_of(const struct hist_reference *ref,
-                                   const struct drift_options *opt, uint64_t n)
-{
-    struct chunking c = {.by_time = opt->window_us > 0 && ref->chunk_from_us != NULL, .g = 1};
-    if (ref->n_chunks == 0 || ref->n == 0)
-        return c;
-    if (!c.by_time) {
-        double g = round((double)n * (double)ref->n_chunks / (double)ref->n);
-        c.g = g < 1.0 ? 1 : (g > (double)ref->n_chunks ? ref->n_chunks : (size_t)g);
-    }
-    c.n = count_groups(ref, opt, &c);
-    c.rows = c.n ? (uint64_t)((double)ref->n / (double)ref->n_chunks * (double)c.g) : 0;
-    if (c.by_time) {
-        c.rows = c.n ? ref->n / c.n : 0;
-        c.n = count_groups(ref, opt, &c); /* now without the short ones */
-    }
-    double m = (double)ref->n, rest = m - (double)c.rows,
-           k_window = (double)n * m / ((double)n + m);
-    c.scale = rest > 0 && c.rows > 0 ? k_window / ((double)c.rows * rest / m) : 1.0;
-    if (opt->season == DRIFT_SEASON_NONE || !ref->chunk_from_us)
-        return c;
-    struct chunking seasonal = c;
-    seasonal.has_season = true;
-    seasonal.n = count_groups(ref, opt, &seasonal);
-    return seasonal.n >= DRIFT_CHUNKS_MIN ? seasonal : c;
-}
-
-/* Mean and variance of a score over merged chunks, each against the rest of the reference. */
-struct moments {
-    double mean, variance;
-    size_t n;
-};
-
-typedef double (*chunk_score)(const void *arg, const uint64_t *rest, const uint64_t *chunk);
-
-static struct moments chunk_moments(const struct hist_reference *ref,
-                                    const struct drift_options *opt, const struct chunking *c,
-                                    chunk_score score, const void *arg)
-{
-    uint64_t chunk[HIST_CELLS_MAX], rest[HIST_CELLS_MAX];
-    struct moments m = {0};
-    double m2 = 0;
-    for (size_t from = 0, end; from < ref->n_chunks; from = end) {
-        end = group_end(ref, opt, c, from);
-        if (!is_group_used(ref, opt, c, from, end))
-            continue;
-        hist_reference_merge(ref, from, end - from, chunk);
-        for (size_t j = 0; j < ref->edges.n_cells; j++)
-            rest[j] = ref->counts[j] - chunk[j];
-        double x = score(arg, rest, chunk);
-        m.n++;
-        double d = x - m.mean;
-        m.mean += d / (double)m.n;
-        m2 += d * (x - m.mean);
-    }
-    m.variance = m.n > 1 ? m2 / (double)(m.n - 1) : 0;
-    return m;
-}
 
 struct law_arg {
     const struct drift_law *law;
@@ -159,7 +22,7 @@ static double law_chunk_score(const void *arg, const uint64_t *rest, const uint6
 
 /* Moments at the window's size instead of the chunks': what they show beyond chance grows with nm/(n+m), chance itself
  * does not (or, for a score that is not scaled by it, falls with it). closed: the window's mean by chance. */
-static void rescale(struct moments *m, double closed, bool is_scaled, double scale)
+static void rescale(struct drift_moments *m, double closed, bool is_scaled, double scale)
 {
     double closed_chunk = is_scaled ? closed : closed * scale, u = m->mean / closed_chunk;
     if (!(closed > 0) || !(u > 0))
@@ -175,17 +38,16 @@ static void rescale(struct moments *m, double closed, bool is_scaled, double sca
  * be; and the closed-form law plus what the chunks show beyond chance, taken as one dominating direction whose scale was
  * estimated from m.n values (an F law with 1 and n - 1 degrees of freedom). The larger counts: simulated with windows of
  * a few correlation lengths, the gamma alone raised three to four times the promised alarms at 1e-3. */
-static double chunk_quantile(const struct drift_law *law, const struct moments *m, double closed,
-                             double closed_mean, double q)
+static double chunk_quantile(const struct drift_moments *m, double closed, double closed_mean,
+                             double q)
 {
     if (!(m->mean > 0) || !(m->variance > 0) || m->n < 3)
         return 0;
     double gamma = stats_gamma_fit_sf_inv(m->mean, m->variance, m->n, q);
-    double sq_closed = law->is_squared ? closed * closed : closed;
-    double sq_mean = law->is_squared ? closed_mean * closed_mean : closed_mean;
-    double beyond = fmax(0, m->mean - sq_mean), t = stats_t_sf_inv(0.5 * q, (double)m->n - 1.0);
-    double x = fmax(gamma, sq_closed + beyond * t * t);
-    return law->is_squared ? sqrt(x) : x;
+    double beyond = m->mean - closed_mean, t = stats_t_sf_inv(0.5 * q, (double)m->n - 1.0);
+    if (beyond < sqrt(m->variance / (double)m->n)) /* within one standard error: chance */
+        beyond = 0;
+    return fmax(gamma, closed + beyond * t * t);
 }
 
 static void finish(struct drift_test *t, double floor)
@@ -196,7 +58,7 @@ static void finish(struct drift_test *t, double floor)
 }
 
 static void test_distribution(const struct hist_reference *ref, const uint64_t *cur,
-                              const struct drift_options *opt, const struct chunking *c,
+                              const struct drift_options *opt, const struct drift_chunks *c,
                               struct drift_test *t)
 {
     size_t n_bins = ref->edges.n_bins;
@@ -210,10 +72,15 @@ static void test_distribution(const struct hist_reference *ref, const uint64_t *
     t->p_rows = law->sf(ref->counts, cur, n_bins, t->score);
     t->effect = drift_effect(ref->counts, cur, n_bins);
     struct law_arg arg = {law, n_bins};
-    struct moments m = chunk_moments(ref, opt, c, law_chunk_score, &arg);
-    double mean = law->mean(ref->counts, cur, n_bins);
-    rescale(&m, law->is_squared ? mean * mean : mean, law->is_scaled, c->scale);
-    t->null_chunks = chunk_quantile(law, &m, t->null_rows, mean, t->alpha);
+    struct drift_moments m = drift_chunks_moments(ref, c, law_chunk_score, &arg);
+    double mean = law->mean(ref->counts, cur, n_bins), closed = t->null_rows;
+    if (law->is_squared) {
+        mean *= mean;
+        closed *= closed;
+    }
+    rescale(&m, mean, law->is_scaled, c->scale);
+    t->null_chunks = chunk_quantile(&m, closed, mean, t->alpha);
+    t->null_chunks = law->is_squared ? sqrt(t->null_chunks) : t->null_chunks;
     finish(t, opt->effect_floor);
 }
 
@@ -231,7 +98,7 @@ static double cell_chunk_score(const void *arg, const uint64_t *rest, const uint
 
 /* Share of one cell against all others: Fisher's exact test, its p-value shown as the |z| it corresponds to. */
 static void test_cell(const struct hist_reference *ref, const uint64_t *cur,
-                      const struct drift_options *opt, const struct chunking *c, size_t cell,
+                      const struct drift_options *opt, const struct drift_chunks *c, size_t cell,
                       double alpha, struct drift_test *t)
 {
     size_t n_cells = ref->edges.n_cells;
@@ -243,10 +110,13 @@ static void test_cell(const struct hist_reference *ref, const uint64_t *cur,
     t->null_rows = stats_normal_sf_inv(0.5 * alpha);
     t->effect = drift_effect(two_ref, two_cur, 2);
     struct cell_arg arg = {cell, n_cells};
-    struct moments m = chunk_moments(ref, opt, c, cell_chunk_score, &arg);
+    if (k_ref == 0) { /* no chunk has any: they show nothing beyond chance */
+        finish(t, opt->effect_floor);
+        return;
+    }
+    struct drift_moments m = drift_chunks_moments(ref, c, cell_chunk_score, &arg);
     rescale(&m, 1.0, true, c->scale);
-    if (m.mean > 0 && m.variance > 0)
-        t->null_chunks = sqrt(stats_gamma_fit_sf_inv(m.mean, m.variance, m.n, alpha));
+    t->null_chunks = sqrt(chunk_quantile(&m, t->null_rows * t->null_rows, 1.0, alpha));
     finish(t, opt->effect_floor);
 }
 
@@ -289,7 +159,8 @@ void drift_judge(const struct hist_reference *ref, const uint64_t *cur,
         .n = hist_total(cur, ref->edges.n_cells), .n_ref = ref->n, .importance = ref->importance};
     if (drift_scores_of(ref->counts, cur, ref->edges.n_bins, &r.shown, NULL) != ERR_OK)
         r.shown = (struct drift_scores){0};
-    struct chunking c = chunking_of(ref, opt, r.n);
+    struct drift_chunks c;
+    drift_chunks_cut(ref, opt, r.n, &c);
     r.n_chunks = c.n;
     r.chunk_rows = c.rows;
     r.is_few_chunks = r.n_chunks < DRIFT_CHUNKS_FEW;

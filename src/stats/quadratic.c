@@ -148,7 +148,7 @@ static void ql_sweep(double *d, double *e, size_t l, size_t m)
     double s = 1, c = 1, p = 0;
     for (size_t i = m; i-- > l;) {
         double f = s * e[i], b = c * e[i];
-        r = hypot(f, g);
+        r = sqrt(f * f + g * g); /* entries are far from overflow */
         e[i + 1] = r;
         if (r == 0) {
             d[i + 1] -= p;
