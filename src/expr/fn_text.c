@@ -116,16 +116,15 @@ static int64_t clamp(int64_t v, int64_t lo, int64_t hi)
     return v < lo ? lo : v > hi ? hi : v;
 }
 
-/* Positions are clamped to a little outside of the text first, so that nothing overflows. A negative length counts
- * backwards from the start; position 0 is the one before the first character. */
+/* Positions are clamped far outside of any text first, so that nothing overflows. A negative length
+ * counts backwards from the start; position 0 is the one before the first character. */
 FN(fn_substr)
 {
+    const int64_t far = INT64_C(1) << 40;
     struct str s = a[0]->u.s;
-    int64_t size = n_chars(s), far = size + 2;
-    int64_t start = a[1]->u.i, length = n > 2 ? clamp(a[2]->u.i, -2 * far, 2 * far) : 2 * far;
-    int64_t from = start > 0   ? (start > far ? far : start) - 1
-                   : start < 0 ? size + clamp(start, -2 * far, 0)
-                               : -1;
+    int64_t size = n_chars(s), start = clamp(a[1]->u.i, -far, far);
+    int64_t length = n > 2 ? clamp(a[2]->u.i, -far, far) : 2 * far;
+    int64_t from = start > 0 ? start - 1 : start < 0 ? size + start : -1;
     if (n < 3 && from < 0)
         from = 0;
     int64_t to = from + length;
