@@ -134,9 +134,17 @@ static enum err_code resolve(struct online_reader *r, struct online_view_ref *re
 /* The newest entry with time <= t and known at <= t; false: none. */
 static bool find_as_of(const struct list_view *l, int64_t t_us, struct entry_head *ret)
 {
-    for (size_t i = l->n; i-- > 0;) {
+    size_t lo = 0, hi = l->n; /* entries before lo have time <= t, from hi on they have not */
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (online_list_head(l, mid).time_us <= t_us)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    for (size_t i = lo; i-- > 0;) {
         *ret = online_list_head(l, i);
-        if (ret->time_us <= t_us && ret->known_us <= t_us)
+        if (ret->known_us <= t_us)
             return true;
     }
     return false;
