@@ -19,7 +19,7 @@ struct findings {
 };
 
 /* fix NULL: nothing is wrong. */
-static void find(struct findings *f, const char *what, const char *detail, const char *fix)
+static struct json *find(struct findings *f, const char *what, const char *detail, const char *fix)
 {
     struct arena *a = f->call->arena;
     struct json *o = json_obj(a);
@@ -30,6 +30,7 @@ static void find(struct findings *f, const char *what, const char *detail, const
         json_set(a, o, "fix", json_cstr(a, fix));
     json_add(a, f->list, o);
     f->n_bad += fix != NULL;
+    return o;
 }
 
 static void look_at_database(struct findings *f)
@@ -58,8 +59,11 @@ static void look_at_disk(struct findings *f)
         return;
     }
     int64_t free_bytes = (int64_t)st.f_bavail * (int64_t)st.f_frsize;
-    find(f, "disk", str_printf(f->call->arena, "%lld MiB free", (long long)(free_bytes >> 20)),
-         free_bytes < DISK_LOW_BYTES ? "make room: a full disk stops runs and logging" : NULL);
+    bool is_low = free_bytes < DISK_LOW_BYTES;
+    struct json *found =
+        find(f, "disk", is_low ? "less than 1 GiB is free" : "at least 1 GiB is free",
+             is_low ? "make room: a full disk stops runs and logging" : NULL);
+    json_set(f->call->arena, found, "free_bytes", json_int(f->call->arena, free_bytes));
 }
 
 static void look_at_log(struct findings *f)

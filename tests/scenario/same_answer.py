@@ -13,7 +13,7 @@ import urllib.request
 
 PAWL = os.path.abspath(sys.argv[1])
 # Answers that tell the time of the question differ by nature.
-CHANGING = {"now", "at", "age_s", "uptime_s", "generated_at", "checked_at", "lag_s", "age_us", "uptime_us", "url", "server"}
+CHANGING = {"now", "at", "age_s", "uptime_s", "generated_at", "checked_at", "lag_s", "age_us", "uptime_us", "url", "server", "free_bytes"}
 
 
 def run(home, words):
