@@ -356,12 +356,12 @@ static void test_isolation(void **state)
     struct json *v = NULL;
     assert_int_equal(setenv("MY_SECRET", "s3cret", 1), 0);
     worker_pool_close(f->pool);
-    f->pool = pool_of(1, 60000, INT64_C(32) << 30);
+    f->pool = pool_of(1, 60000, INT64_C(1) << 46);
     assert_int_equal(call(f, "env", "{}", &v, &err), ERR_OK);
     assert_null(json_get(v, "secret"));
     assert_non_null(json_get(v, "path"));
     assert_true(json_get_bool(v, "is_leader", false));
-    assert_true(json_get_int(v, "limit", 0) == INT64_C(32) << 30);
+    assert_true(json_get_int(v, "limit", 0) == INT64_C(1) << 46);
     assert_int_equal(call_int(f, "fds"), 5); /* 0, 1, 2, the socket, the listing itself */
 }
 

@@ -311,6 +311,7 @@ static void test_names(void **state)
     assert_int_equal(n.n_tables, 2);
     assert_true(str_is(n.tables[0], "src") || str_is(n.tables[1], "src"));
     assert_true(str_is(n.tables[0], "other") || str_is(n.tables[1], "other"));
+    assert_int_equal(table_names_used(f->t, STR("delay >"), true, &f->a, &n, &err), ERR_INVALID);
 }
 
 static void test_describe(void **state)
