@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "access/access.h"
+#include "api/op.h"
 #include "base/check.h"
 #include "base/log.h"
 #include "loop/loop.h"
@@ -14,11 +16,13 @@
 
 #define ATTACH_EVERY_S 2
 #define LOCK_WAIT_MS   15000
+#define PUSH_ARENA     ((size_t)64 << 20)
 
 struct server {
     struct wiring *wiring;
     struct services *sv;
     bool is_attached, is_scheduling;
+    bool must_push; /* the folder's project is still to be pushed */
 };
 
 /* With the database: what a dead process left is cleared up, then the scheduler starts. */
@@ -47,6 +51,26 @@ static void try_attach(struct server *s)
         log_write(LOG_ERROR, "database.away", "predictions go on; tried again soon: %s", err.msg);
 }
 
+/* `pawl up`: what this folder declares is what is scheduled. A project that does not hold keeps what was pushed before. */
+static void push_project(struct server *s)
+{
+    struct arena a;
+    struct err err = ERR_INIT;
+    struct json *doc = NULL;
+    char actor[ACCESS_ACTOR_BYTES];
+    arena_init(&a, PUSH_ARENA);
+    access_local_actor(actor);
+    struct op_call call = {.sv = s->sv, .arena = &a, .actor = actor, .is_trusted = true};
+    const struct op_route *push = op_find("project.push");
+    s->must_push = false;
+    if (op_run(push, &call, json_obj(&a), &doc, &err) == ERR_OK)
+        log_write(LOG_INFO, "project.pushed", "%s, revision %s", json_get_c(doc, "project"),
+                  json_get_c(doc, "revision"));
+    else
+        log_write(LOG_ERROR, "project.not_pushed", "%s", err.msg);
+    arena_fini(&a);
+}
+
 /* Until a signal asks to end; meanwhile the database is tried again while it is away. */
 static void wait_for_end(struct server *s, const sigset_t *signals)
 {
@@ -57,6 +81,8 @@ static void wait_for_end(struct server *s, const sigset_t *signals)
             return;
         if (got < 0 && errno == EAGAIN)
             try_attach(s);
+        if (s->is_attached && s->must_push)
+            push_project(s);
     }
 }
 
@@ -76,7 +102,8 @@ static void block_signals(sigset_t *signals)
 
 int server_run(const struct server_options *opt)
 {
-    struct server s = {.is_scheduling = settings_bool(opt->settings, SET_SCHEDULE)};
+    struct server s = {.is_scheduling = settings_bool(opt->settings, SET_SCHEDULE),
+                       .must_push = opt->root != NULL};
     struct wire_options wire = {.role = WIRE_SERVER,
                                 .home = opt->home,
                                 .root = opt->root,
@@ -94,6 +121,8 @@ int server_run(const struct server_options *opt)
     }
     if (code == ERR_OK) {
         try_attach(&s);
+        if (s.is_attached && s.must_push)
+            push_project(&s);
         printf("ready %s\n", s.sv->url);
         fflush(stdout);
         log_write(LOG_INFO, "server.ready", "%s serves %s", s.sv->url, opt->home);

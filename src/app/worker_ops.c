@@ -8,6 +8,7 @@
 #include "features/features_worker.h"
 #include "job/worker.h"
 #include "monitor/monitor_worker.h"
+#include "serve/rows_worker.h"
 #include "train/train_worker.h"
 #include "validate/validate_worker.h"
 
@@ -20,6 +21,7 @@ int worker_ops_main(int fd)
         {DATA_WORKER_OPS, N_DATA_WORKER_OPS},         {VALIDATE_WORKER_OPS, N_VALIDATE_WORKER_OPS},
         {FEATURES_WORKER_OPS, N_FEATURES_WORKER_OPS}, {TRAIN_WORKER_OPS, N_TRAIN_WORKER_OPS},
         {EVALUATE_WORKER_OPS, N_EVALUATE_WORKER_OPS}, {MONITOR_WORKER_OPS, N_MONITOR_WORKER_OPS},
+        {SERVE_WORKER_OPS, N_SERVE_WORKER_OPS},
     };
     size_t n = 0, at = 0;
     for (size_t i = 0; i < ARRAY_LEN(TABLES); i++)
