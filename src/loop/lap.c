@@ -149,14 +149,18 @@ static enum err_code lap_release(struct lap *lap, const struct pipeline_result *
     return ERR_OK;
 }
 
-static enum err_code newest_revision(struct turn *t, const char **ret)
+/* What was pushed last; where nothing was, what is live. */
+static enum err_code scheduled_revision(struct turn *t, const char **ret)
 {
-    struct revision rev;
-    struct err none = ERR_INIT;
+    char *digest = NULL;
+    const enum err_code code = revision_pushed(t->l->opt.db, t->ep->project->name, t->a, &digest, t->err);
 
-    *ret = t->ep->project->revision;
-    if (revision_get(t->l->opt.db, t->ep->project->name, NULL, t->a, &rev, &none) == ERR_OK)
-        *ret = str_dup(t->a, str_c(rev.digest));
+    if (code == ERR_OK)
+        *ret = digest;
+    if (code != ERR_NOT_FOUND)
+        return code;
+    err_reset(t->err);
+    *ret = str_dup(t->a, str_c(t->ep->project->revision));
     return *ret ? ERR_OK : arena_err(t->a, t->err);
 }
 
@@ -172,7 +176,7 @@ static enum err_code lap_run(struct lap *lap)
                                    .reason = str_printf(t->a, "trigger: %s: %s", TRIGGER_KIND_NAMES[lap->kind], lap->text)};
     enum err_code code;
 
-    if (newest_revision(t, &order.revision) != ERR_OK ||
+    if (scheduled_revision(t, &order.revision) != ERR_OK ||
         release_peers(t->l->opt.release, t->ep->name, t->a, peers, &order.n_peers, t->err) != ERR_OK)
         return t->err->code;
     code = pipeline_run(t->l->opt.pipeline, &order, t->a, &run, t->err);

@@ -104,6 +104,47 @@ enum err_code revision_get(struct db *db, const char *project, const char *ref, 
     return ERR_OK;
 }
 
+/* ---- pushing ---- */
+
+enum err_code revision_push(struct db_tx *tx, const char *project, const char *digest,
+                            int64_t at_us, struct err *err)
+{
+    enum err_code code =
+        db_exec(tx, err, "UPDATE revisions SET pushed_us = ? WHERE project = ? AND digest = ?",
+                "iss", at_us, project, digest);
+    if (code == ERR_OK && db_changes(tx) == 0)
+        code = err_set(err, ERR_NOT_FOUND, "there is no revision %.12s of %s", digest, project);
+    return code;
+}
+
+struct pushed {
+    const char *project;
+    struct arena *a;
+    char *digest;
+};
+
+static enum err_code find_pushed(struct db_tx *tx, void *arg, struct err *err)
+{
+    struct pushed *p = arg;
+    return db_get_str(tx, p->a, &p->digest, err,
+                      "SELECT digest FROM revisions WHERE project = ? AND pushed_us IS NOT NULL "
+                      "ORDER BY pushed_us DESC, number DESC LIMIT 1",
+                      "s", p->project);
+}
+
+enum err_code revision_pushed(struct db *db, const char *project, struct arena *a, char **ret,
+                              struct err *err)
+{
+    struct pushed p = {.project = project, .a = a};
+    const enum err_code code = db_read(db, find_pushed, &p, err);
+    if (code == ERR_NOT_FOUND)
+        return err_set(err, code, "no revision of %s was pushed: run `pawl push` or `pawl up`",
+                       project);
+    if (code == ERR_OK)
+        *ret = p.digest;
+    return code;
+}
+
 /* ---- making ---- */
 
 struct making {

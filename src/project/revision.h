@@ -48,6 +48,12 @@ enum err_code revision_make(struct db *db, struct blob_store *blob, const char *
 /* By digest, a unique prefix of 6 digits or more, or NULL for the newest of the project. */
 enum err_code revision_get(struct db *db, const char *project, const char *ref, struct arena *a,
                            struct revision *ret, struct err *err) MUST_CHECK;
+/* From now on this is what the server schedules for the project. ERR_NOT_FOUND. */
+enum err_code revision_push(struct db_tx *tx, const char *project, const char *digest,
+                            int64_t at_us, struct err *err) MUST_CHECK;
+/* Digest of the last one that was pushed; ERR_NOT_FOUND when none was. */
+enum err_code revision_pushed(struct db *db, const char *project, struct arena *a, char **ret,
+                              struct err *err) MUST_CHECK;
 /* Newest first; project NULL: all. */
 enum err_code revision_list(struct db *db, const char *project, int64_t limit, struct arena *a,
                             struct revision **ret, size_t *ret_n, struct err *err) MUST_CHECK;

@@ -9,6 +9,7 @@ CREATE TABLE revisions (
     message TEXT,
     git_commit TEXT,
     is_dirty BIGINT NOT NULL,
+    pushed_us BIGINT,
     PRIMARY KEY (project, digest),
     UNIQUE (project, number)
 );
