@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/vec.h"
 #include "blob/blob.h"
+#include "data/sql_fetch.h"
 #include "job/worker.h"
 
 #define SOURCE_FILES_MAX 1000000
@@ -135,8 +136,7 @@ static enum err_code find_fetched(const struct data_env *env, const struct sourc
     else if (env->fetch_sql)
         code = env->fetch_sql(env->fetch_arg, s, dir, err);
     else
-        code = err_set(err, ERR_UNSUPPORTED,
-                       "SQL sources cannot be read here; use extract: { run: … }");
+        code = sql_fetch(env, s, dir, a, err);
     if (code != ERR_OK)
         return code;
     char *pattern = path_join(a, dir, "**");

@@ -42,7 +42,7 @@ struct data_env {
     const atomic_bool *is_cancelled; /* may be NULL */
     void (*on_progress)(void *arg, double done, const char *text); /* may be NULL */
     void *progress_arg;
-    /* Rows of a `sql` source as Parquet files into out_dir; app/ plugs the fetcher in. NULL: such sources are refused. */
+    /* Another way to the rows of a `sql` source: as files into out_dir. NULL: SQLite and PostgreSQL are read here. */
     enum err_code (*fetch_sql)(void *arg, const struct source_spec *s, const char *out_dir,
                                struct err *err);
     void *fetch_arg;

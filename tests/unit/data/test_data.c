@@ -244,6 +244,41 @@ static void test_extract(void **state)
                      ERR_NOT_FOUND);
 }
 
+static void test_sql_sources(void **state)
+{
+    struct fixture *f = *state;
+    struct data_version v = {0};
+    two_files(f);
+    (void)fixture_snapshot(
+        f, "trips"); /* leaves rows in our own store, which serves as the foreign one */
+    fixture_yaml(
+        f, "sources:\n"
+           "  ours: { sql: 'SELECT digest, n_rows, n_rows / 7.0 AS share, NULL AS none FROM "
+           "data_versions', "
+           "connection: 'sqlite:.pawl/${PAWL_TEST_DB}' }\n"
+           "  writes: { sql: 'DELETE FROM data_versions', connection: 'sqlite:.pawl/pawl.db' }\n"
+           "  two: { sql: 'SELECT 1; SELECT 2', connection: 'sqlite:.pawl/pawl.db' }\n"
+           "  absent: { sql: 'SELECT 1', connection: 'sqlite:nowhere.db' }\n"
+           "  down: { sql: 'SELECT 1', connection: 'host=127.0.0.1 port=1 connect_timeout=2' }\n");
+    fixture_no_problems(f);
+    assert_int_equal(data_snapshot(&f->env, &f->sources.p[0], &f->a, &v, NULL, &f->err),
+                     ERR_CONFIG);
+    assert_non_null(strstr(f->err.msg, "PAWL_TEST_DB"));
+    assert_int_equal(setenv("PAWL_TEST_DB", "pawl.db", 1), 0);
+    v = fixture_snapshot(f, "ours");
+    assert_int_equal(v.n_rows, 1);
+    assert_string_equal(json_get_c(json_path(v.doc, "columns.1"), "type"), "int");
+    assert_true(json_get_f64(json_path(v.doc, "profile.share"), "max", 0) == 3 / 7.0);
+    assert_int_equal(data_snapshot(&f->env, &f->sources.p[1], &f->a, &v, NULL, &f->err),
+                     ERR_INVALID);
+    assert_int_equal(data_snapshot(&f->env, &f->sources.p[2], &f->a, &v, NULL, &f->err),
+                     ERR_INVALID);
+    assert_int_equal(data_snapshot(&f->env, &f->sources.p[3], &f->a, &v, NULL, &f->err),
+                     ERR_NOT_FOUND);
+    assert_int_equal(data_snapshot(&f->env, &f->sources.p[4], &f->a, &v, NULL, &f->err),
+                     ERR_UNAVAILABLE);
+}
+
 static void test_errors_name_source_and_column(void **state)
 {
     struct fixture *f = *state;
@@ -298,6 +333,7 @@ int main(int argc, char **argv)
         T(test_ordinals_run_through_the_files),
         T(test_kinds_by_content),
         T(test_extract),
+        T(test_sql_sources),
         T(test_errors_name_source_and_column),
         T(test_a_reference_keeps_only_the_hash),
     };
