@@ -137,4 +137,10 @@ enum err_code eval_regression(struct eval *e, const struct eval_model *m, int64_
                               struct arena *a, struct json **ret, struct err *err) MUST_CHECK;
 struct json *eval_value_json(const struct value *v, struct arena *a); /* null for VAL_NULL */
 
+/* ---- the operations themselves (worker.c); w NULL: no progress; the answer lives in `a` ---- */
+enum err_code eval_run(struct worker *w, const struct json *args, struct arena *a,
+                       struct json **ret, struct err *err) MUST_CHECK;
+enum err_code eval_profile_model(struct worker *w, const struct json *args, struct arena *a,
+                                 struct json **ret, struct err *err) MUST_CHECK;
+
 #endif

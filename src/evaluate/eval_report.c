@@ -136,7 +136,22 @@ static enum err_code model_json(struct eval *e, const struct eval_model *m, cons
     return ERR_OK;
 }
 
-static struct json *benchmark_json(const struct eval *e, const struct json *args, struct arena *a)
+/* Blocks that occur on the benchmark. */
+static int64_t count_blocks(struct eval *e, const uint32_t *block, size_t n_blocks)
+{
+    struct arena_mark mark = arena_mark(&e->arena);
+    bool *is_seen = ARENA_NEW_N(&e->arena, bool, n_blocks);
+    int64_t n = 0;
+    for (size_t i = 0; is_seen && i < e->benchmark_rows.n; i++) {
+        bool *seen = &is_seen[block[e->benchmark_rows.row[i]]];
+        n += !*seen;
+        *seen = true;
+    }
+    arena_release(&e->arena, mark);
+    return n;
+}
+
+static struct json *benchmark_json(struct eval *e, const struct json *args, struct arena *a)
 {
     struct json *o = json_obj(a), *blocks = json_obj(a);
     const struct eval_subset *s = &e->benchmark_rows;
@@ -144,9 +159,9 @@ static struct json *benchmark_json(const struct eval *e, const struct json *args
     json_set(a, o, "version", json_cstr(a, json_get_c(args, "benchmark_version")));
     json_set(a, o, "rows", json_int(a, (int64_t)s->n));
     if (e->day)
-        json_set(a, blocks, "day", json_int(a, (int64_t)e->n_days));
+        json_set(a, blocks, "day", json_int(a, count_blocks(e, e->day, e->n_days)));
     if (e->entity)
-        json_set(a, blocks, "entity", json_int(a, (int64_t)e->n_entities));
+        json_set(a, blocks, "entity", json_int(a, count_blocks(e, e->entity, e->n_entities)));
     json_set(a, o, "blocks", blocks);
     if (e->rows.time && s->n > 0) {
         int64_t from = e->rows.time[s->row[0]], to = from;

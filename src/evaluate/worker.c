@@ -205,8 +205,8 @@ static enum err_code load_models(struct eval *e, const struct json *list, struct
     return ERR_OK;
 }
 
-static enum err_code run(struct worker *w, const struct json *args, struct json **ret,
-                         struct err *err)
+enum err_code eval_run(struct worker *w, const struct json *args, struct arena *a,
+                       struct json **ret, struct err *err)
 {
     struct eval e = {.worker = w};
     struct str dataset;
@@ -228,7 +228,7 @@ static enum err_code run(struct worker *w, const struct json *args, struct json 
     if (rc == ERR_OK)
         rc = eval_blocks(&e, err);
     if (rc == ERR_OK)
-        rc = eval_report(&e, args, worker_arena(w), ret, err);
+        rc = eval_report(&e, args, a, ret, err);
     eval_close(&e);
     return rc == ERR_OK ? ERR_OK : err_wrap(err, "evaluate");
 }
@@ -252,8 +252,8 @@ static enum err_code adopt_upload(struct eval *e, const struct json *args, struc
     return ERR_OK;
 }
 
-static enum err_code profile(struct worker *w, const struct json *args, struct json **ret,
-                             struct err *err)
+enum err_code eval_profile_model(struct worker *w, const struct json *args, struct arena *a,
+                                 struct json **ret, struct err *err)
 {
     struct eval e = {.worker = w};
     struct eval_model *m = &e.models[0];
@@ -288,9 +288,21 @@ static enum err_code profile(struct worker *w, const struct json *args, struct j
     if (rc == ERR_OK)
         rc = eval_blocks(&e, err);
     if (rc == ERR_OK)
-        rc = eval_profile(&e, args, worker_arena(w), ret, err);
+        rc = eval_profile(&e, args, a, ret, err);
     eval_close(&e);
     return rc == ERR_OK ? ERR_OK : err_wrap(err, "profile of the model");
+}
+
+static enum err_code run(struct worker *w, const struct json *args, struct json **ret,
+                         struct err *err)
+{
+    return eval_run(w, args, worker_arena(w), ret, err);
+}
+
+static enum err_code profile(struct worker *w, const struct json *args, struct json **ret,
+                             struct err *err)
+{
+    return eval_profile_model(w, args, worker_arena(w), ret, err);
 }
 
 const struct worker_op EVALUATE_WORKER_OPS[] = {
