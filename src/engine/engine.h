@@ -1,10 +1,11 @@
 /* One interface to predict: an engine is opened from an MLflow model directory and answers rows of
  * float32.
  *
- * Kinds of engine are rows of a table (engine_kinds.c): the flavor that each understands and its
+ * Kinds of engine are rows of a table (engine.c): the flavor that each understands and its
  * functions. Native trees are the first; they are inline (no I/O, no lock, microseconds). An engine
- * that is not inline must be called from engine workers, never from an HTTP thread. Threads: an
- * open engine is immutable; engine_predict from any thread with that thread's own scratch. */
+ * that is not inline must be called from engine workers, never from an HTTP thread.
+ * Threads: an open engine is immutable; engine_predict from any thread with that thread's own
+ * scratch. */
 #ifndef PAWL_ENGINE_ENGINE_H
 #define PAWL_ENGINE_ENGINE_H
 

@@ -1,4 +1,5 @@
-/* Private to engine/: what a kind of engine is. A new kind is one file and one row of ENGINE_KINDS. */
+/* Private to engine/: what a kind of engine is. A new kind is one file and one row of ENGINE_KINDS.
+ */
 #ifndef PAWL_ENGINE_ENGINE_INT_H
 #define PAWL_ENGINE_ENGINE_INT_H
 
@@ -10,7 +11,8 @@ struct engine_kind {
     const char *name;
     const char *flavor; /* of the MLmodel file that it understands */
     bool is_inline;
-    /* model_path: the flavor's data inside the directory, or a bare file. Fills e->state and the facts below. */
+    /* model_path: the flavor's data inside the directory, or a bare file. Fills e->state and the
+     * facts below. */
     enum err_code (*open)(struct engine *e, const char *model_path, struct err *err);
     void (*close)(struct engine *e);
     const char *(*input_name)(const struct engine *e, size_t i);

@@ -8,7 +8,8 @@
  *
  * Model digest (decision 6): json_digest kind "model" of {files:[{path,sha256,bytes}] of every file
  * but MLmodel, flavors, signature}: the volatile fields of MLmodel (run id, time, uuid) do not
- * enter. Threads: none shared. */
+ * enter.
+ * Threads: none shared. */
 #ifndef PAWL_ENGINE_MLMODEL_H
 #define PAWL_ENGINE_MLMODEL_H
 

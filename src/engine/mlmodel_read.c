@@ -1,5 +1,4 @@
 /* Reads MLmodel and computes the model digest. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,35 +60,45 @@ static enum err_code read_signature(const struct cfg_node *root, struct arena *a
     return rc;
 }
 
-/* The flavor that says most about the model: any before python_function. */
+/* The flavor that says most about the model: the first but python_function, else that. */
+static size_t choose_flavor(const struct cfg_node *flavors)
+{
+    for (size_t i = 0; i < flavors->n; i++) {
+        if (!str_is(flavors->keys[i], "python_function"))
+            return i;
+    }
+    return 0;
+}
+
+/* Key of the library's version inside a flavor. */
+static const char *version_key(struct arena *a, const char *flavor)
+{
+    if (strcmp(flavor, "xgboost") == 0)
+        return "xgb_version";
+    if (strcmp(flavor, "lightgbm") == 0)
+        return "lgb_version";
+    return str_printf(a, "%s_version", flavor);
+}
+
 static enum err_code read_flavors(const struct cfg_node *root, struct arena *a,
                                   struct model_info *info, struct err *err)
 {
-    const struct cfg_node *flavors = cfg_get(root, "flavors"), *chosen = NULL;
+    const struct cfg_node *flavors = cfg_get(root, "flavors");
     if (!flavors || flavors->type != CFG_MAP || flavors->n == 0)
         return err_set(err, ERR_PARSE, "MLmodel: flavors is missing or empty");
-    for (size_t i = 0; i < flavors->n; i++) {
-        bool is_python = str_is(flavors->keys[i], "python_function");
-        if (chosen && is_python)
-            continue;
-        chosen = flavors->items[i];
-        info->flavor = str_dup(a, flavors->keys[i]);
-        if (!is_python)
-            break;
-    }
-    char version_key[64];
-    snprintf(version_key, sizeof version_key, "%s_version", info->flavor ? info->flavor : "");
-    const char *key = info->flavor && strcmp(info->flavor, "xgboost") == 0    ? "xgb_version"
-                      : info->flavor && strcmp(info->flavor, "lightgbm") == 0 ? "lgb_version"
-                                                                              : version_key;
-    info->data = get_text(chosen, "data", a);
-    info->library_version = get_text(chosen, key, a);
-    info->loader_module = get_text(cfg_get(flavors, "python_function"), "loader_module", a);
+    size_t chosen = choose_flavor(flavors);
+    info->flavor = str_dup(a, flavors->keys[chosen]);
+    const char *key = info->flavor ? version_key(a, info->flavor) : NULL;
     info->flavors = cfg_json(flavors, a);
+    if (!key || !info->flavors)
+        return arena_err(a, err);
+    info->data = get_text(flavors->items[chosen], "data", a);
+    info->library_version = get_text(flavors->items[chosen], key, a);
+    info->loader_module = get_text(cfg_get(flavors, "python_function"), "loader_module", a);
     if (info->data && !is_inside(info->data))
         return err_set(err, ERR_REFUSED, "MLmodel: data '%s' is not inside the model's directory",
                        info->data);
-    return info->flavor && info->flavors ? ERR_OK : arena_err(a, err);
+    return ERR_OK;
 }
 
 enum err_code model_dir_read(const char *dir, struct arena *a, struct model_info *ret,

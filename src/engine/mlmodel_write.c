@@ -1,5 +1,5 @@
-/* Writes the model directory as mlflow.xgboost.save_model does. Strings in YAML are written as JSON strings, which YAML
- * reads alike. */
+/* Writes the model directory as mlflow.xgboost.save_model does. Strings in YAML are written as JSON
+ * strings, which YAML reads alike. */
 #include <stdio.h>
 #include <string.h>
 

@@ -77,9 +77,9 @@ enum err_code expr_state_init(struct expr_state *st, const struct expr *e, struc
                               size_t text_bytes, struct err *err) MUST_CHECK;
 
 /* vals  one value per column of cols; only those it reads are looked at. Each has its column's type
- * or is VAL_NULL; an int is taken where the column is a float. ret   strings point into vals, the
- * expression or st: valid until the next expr_eval with st Cost  about 3 ns an operation; no
- * allocation. */
+ *       or is VAL_NULL; an int is taken where the column is a float.
+ * ret   strings point into vals, the expression or st: valid until the next expr_eval with st
+ * Cost  some 3 ns an operation; no allocation. */
 void expr_eval(const struct expr *e, struct expr_state *st, const struct value *vals,
                struct value *ret);
 

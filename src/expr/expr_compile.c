@@ -1,5 +1,5 @@
-/* Typing and code: each call finds its overload, ints meeting floats are converted, constants are folded; every value
- * has one slot. */
+/* Typing and code: each call finds its overload, ints meeting floats are converted, constants are
+ * folded; every value has one slot. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,9 +43,17 @@ static enum err_code add_const(struct compiler *c, const struct value *v, const 
     return ERR_OK;
 }
 
+/* An operation and the type it gives. */
+struct op {
+    expr_fn *fn;
+    enum null_rule nulls;
+    enum value_type type;
+};
+static const struct op TO_FLOAT = {expr_fn_to_float, NULL_STRICT, VAL_FLOAT};
+
 /* All operands constant and the result no new text: evaluated now. */
-static bool fold(struct compiler *c, expr_fn *fn, enum null_rule nulls, const struct operand *args,
-                 size_t n, struct value *ret)
+static bool fold(struct compiler *c, const struct op *op, const struct operand *args, size_t n,
+                 struct value *ret)
 {
     const struct value *argv[EXPR_ARGS_MAX];
     struct expr_state none = {0};
@@ -57,34 +65,34 @@ static bool fold(struct compiler *c, expr_fn *fn, enum null_rule nulls, const st
         has_null |= argv[i]->type == VAL_NULL;
     }
     struct value v = {.type = VAL_NULL};
-    if (!has_null || nulls == NULL_SEEN)
-        fn(argv, n, &none, &v);
+    if (!has_null || op->nulls == NULL_SEEN)
+        op->fn(argv, n, &none, &v);
     *ret = v;
     return !none.is_text_full;
 }
 
-static enum err_code emit(struct compiler *c, expr_fn *fn, enum null_rule nulls,
-                          enum value_type type, const struct operand *args, size_t n,
-                          const struct node *node, struct operand *ret)
+static enum err_code emit(struct compiler *c, const struct op *op, const struct operand *args,
+                          size_t n, const struct node *node, struct operand *ret)
 {
     struct value folded;
-    if (fold(c, fn, nulls, args, n, &folded)) {
+    if (fold(c, op, args, n, &folded)) {
         enum err_code rc = add_const(c, &folded, node, ret);
         if (rc == ERR_OK)
-            ret->type = type;
+            ret->type = op->type;
         return rc;
     }
     struct instr *code = VEC_ADD(c->arena, &c->code);
     if (!code)
         return arena_err(c->arena, c->err);
-    *code = (struct instr){fn, TEMP + c->n_temps, (uint32_t)c->operands.n, (uint32_t)n, nulls};
+    *code =
+        (struct instr){op->fn, TEMP + c->n_temps, (uint32_t)c->operands.n, (uint32_t)n, op->nulls};
     for (size_t i = 0; i < n; i++) {
         uint32_t *at = VEC_ADD(c->arena, &c->operands);
         if (!at)
             return arena_err(c->arena, c->err);
         *at = args[i].at;
     }
-    *ret = (struct operand){TEMP + c->n_temps++, type, false, node};
+    *ret = (struct operand){TEMP + c->n_temps++, op->type, false, node};
     return ERR_OK;
 }
 
@@ -146,7 +154,7 @@ static enum err_code compile_column(struct compiler *c, const struct node *n, st
         return ERR_OK;
     if (!c->column_slot[i]) {
         struct operand raw = *ret, cast;
-        rc = emit(c, expr_fn_to_float, NULL_STRICT, VAL_FLOAT, &raw, 1, n, &cast);
+        rc = emit(c, &TO_FLOAT, &raw, 1, n, &cast);
         if (rc != ERR_OK)
             return rc;
         c->column_slot[i] = cast.at;
@@ -160,7 +168,7 @@ static enum err_code to_float(struct compiler *c, struct operand *o)
     if (o->type != VAL_INT)
         return ERR_OK;
     struct operand in = *o;
-    return emit(c, expr_fn_to_float, NULL_STRICT, VAL_FLOAT, &in, 1, in.node, o);
+    return emit(c, &TO_FLOAT, &in, 1, in.node, o);
 }
 
 /* A literal string where a time is wanted is read as one. */
@@ -229,9 +237,10 @@ static enum err_code compile_case(struct compiler *c, const struct node *n,
             return err_set(c->err, ERR_INVALID, "column %zu: a condition must be bool, this is %s",
                            n->args[i]->column, value_type_name(args[i].type));
     }
-    enum value_type type;
+    enum value_type type = VAL_NULL;
     enum err_code rc = unify(c, n, args, values, n_values, &type);
-    return rc == ERR_OK ? emit(c, f->fn, f->nulls, type, args, n->n_args, n, ret) : rc;
+    struct op op = {f->fn, f->nulls, type};
+    return rc == ERR_OK ? emit(c, &op, args, n->n_args, n, ret) : rc;
 }
 
 static enum param_type param_of(const struct expr_function *f, size_t i)
@@ -272,8 +281,8 @@ static enum err_code no_such_function(struct compiler *c, const struct node *n)
 {
     const char *names[128];
     size_t n_names = 0;
-    for (size_t i = 0; i < EXPR_FUNCTIONS_N && n_names < ARRAY_LEN(names); i++)
-        names[n_names++] = EXPR_FUNCTIONS[i].name;
+    for (size_t i = 0; i < expr_function_count() && n_names < ARRAY_LEN(names); i++)
+        names[n_names++] = expr_function_at(i)->name;
     const char *near = str_nearest(n->name, names, n_names);
     return err_set(c->err, ERR_INVALID, "column %zu: unknown function '%.*s'%s%s%s", n->column,
                    STR_ARG(n->name), near ? "; did you mean '" : "", near ? near : "",
@@ -299,8 +308,8 @@ static enum err_code find_function(struct compiler *c, const struct node *n,
 {
     const struct expr_function *named = NULL, *best = NULL;
     int best_fit = 0;
-    for (size_t i = 0; i < EXPR_FUNCTIONS_N; i++) {
-        const struct expr_function *f = &EXPR_FUNCTIONS[i];
+    for (size_t i = 0; i < expr_function_count(); i++) {
+        const struct expr_function *f = expr_function_at(i);
         if (!str_is(n->name, f->name))
             continue;
         named = named ? named : f;
@@ -379,8 +388,8 @@ static enum err_code compile_call(struct compiler *c, const struct node *n, stru
     rc = convert_args(c, n, f, args, &same);
     if (rc != ERR_OK)
         return rc;
-    enum value_type type = f->ret == P_SAME ? same : value_of_param(f->ret);
-    return emit(c, f->fn, f->nulls, type, args, n->n_args, n, ret);
+    struct op op = {f->fn, f->nulls, f->ret == P_SAME ? same : value_of_param(f->ret)};
+    return emit(c, &op, args, n->n_args, n, ret);
 }
 
 static enum err_code compile_node(struct compiler *c, const struct node *n, struct operand *ret)

@@ -89,9 +89,9 @@ void expr_node_text(const struct node *n, struct buf *out)
 /* Rows of the table that carry documentation. */
 static const struct expr_function *documented(size_t i)
 {
-    for (size_t k = 0; k < EXPR_FUNCTIONS_N; k++) {
-        if (EXPR_FUNCTIONS[k].form && i-- == 0)
-            return &EXPR_FUNCTIONS[k];
+    for (size_t k = 0; k < expr_function_count(); k++) {
+        if (expr_function_at(k)->form && i-- == 0)
+            return expr_function_at(k);
     }
     return NULL;
 }

@@ -11,8 +11,7 @@ enum token_kind { TOK_END, TOK_NAME, TOK_QUOTED, TOK_INT, TOK_FLOAT, TOK_STR, TO
 
 struct token {
     enum token_kind kind;
-    struct str
-        text; /* names and operators as written; strings and quoted names without quotes, unescaped */
+    struct str text; /* as written; strings and quoted names without their quotes */
     int64_t i;
     double f;
     size_t column; /* 1-based byte */
@@ -71,6 +70,7 @@ enum param_type {
 };
 
 #define EXPR_PARAMS_MAX 4
+#define EXPR_MORE       NULL, NULL, NULL /* a further overload of the row before */
 
 struct expr_function {
     const char *name;
@@ -81,8 +81,11 @@ struct expr_function {
     expr_fn *fn;
     const char *form, *text, *group; /* docs; NULL: a further overload of the row before */
 };
-extern const struct expr_function EXPR_FUNCTIONS[];
-extern const size_t EXPR_FUNCTIONS_N;
+/* The table, in two files. */
+extern const struct expr_function EXPR_NUMBER_FUNCTIONS[], EXPR_VALUE_FUNCTIONS[];
+extern const size_t EXPR_NUMBER_FUNCTIONS_N, EXPR_VALUE_FUNCTIONS_N;
+size_t expr_function_count(void);
+const struct expr_function *expr_function_at(size_t i);
 
 /* Numeric order with NaN greatest; bools, times and strings (by bytes) in their own. */
 int expr_compare(const struct value *a, const struct value *b);

@@ -1,6 +1,7 @@
-/* Syntax: recursive descent for the primaries, precedence climbing for the operators. Binding, loosest first, as in
- * DuckDB:  or · and · not · comparisons, is null · between, in · || · + - · * / // % · ^ ** · unary - · ::type
- * Everything becomes a literal, a column or a call, so that typing and evaluation know one shape only. */
+/* Syntax: recursive descent for the primaries, precedence climbing for the operators. Binding,
+ * loosest first, as in DuckDB:
+ *   or, and, not, comparisons and is null, between and in, ||, + -, * and /, powers, unary -, ::type
+ * Everything becomes a literal, a column or a call, so that typing and evaluation know one shape. */
 #include <stdio.h>
 #include <string.h>
 
@@ -128,6 +129,19 @@ static enum err_code parse_args(struct parser *p, struct node **args, size_t *re
     return rc == ERR_OK ? expect_op(p, ")") : rc;
 }
 
+/* when c then v, into args[0] and args[1]; with a subject, c is compared with it. */
+static enum err_code parse_when(struct parser *p, struct node *subject, struct node **args)
+{
+    enum err_code rc = advance(p);
+    if (rc == ERR_OK)
+        rc = parse_binds(p, 0, &args[0]);
+    if (rc == ERR_OK && subject)
+        rc = new_call(p, "=", args[0]->column, (struct node *[]){subject, args[0]}, 2, &args[0]);
+    if (rc == ERR_OK)
+        rc = expect_word(p, "then");
+    return rc == ERR_OK ? parse_binds(p, 0, &args[1]) : rc;
+}
+
 /* case [x] when c then v ... [else e] end  ->  case(c, v, ..., e) */
 static enum err_code parse_case(struct parser *p, struct node **ret)
 {
@@ -136,21 +150,11 @@ static enum err_code parse_case(struct parser *p, struct node **ret)
     enum err_code rc = advance(p);
     if (rc == ERR_OK && !tok_is_word(&p->lex.tok, "when"))
         rc = parse_binds(p, 0, &subject);
-    while (rc == ERR_OK && tok_is_word(&p->lex.tok, "when")) {
+    for (; rc == ERR_OK && tok_is_word(&p->lex.tok, "when"); n += 2) {
         if (n + 3 > EXPR_ARGS_MAX)
             return err_set(p->err, ERR_LIMIT, "column %zu: more than %d branches", column,
                            EXPR_ARGS_MAX / 2 - 1);
-        rc = advance(p);
-        if (rc == ERR_OK)
-            rc = parse_binds(p, 0, &args[n]);
-        if (rc == ERR_OK && subject)
-            rc =
-                new_call(p, "=", args[n]->column, (struct node *[]){subject, args[n]}, 2, &args[n]);
-        if (rc == ERR_OK)
-            rc = expect_word(p, "then");
-        if (rc == ERR_OK)
-            rc = parse_binds(p, 0, &args[n + 1]);
-        n += 2;
+        rc = parse_when(p, subject, args + n);
     }
     if (rc == ERR_OK && n == 0)
         return unexpected(p, "when");
@@ -174,6 +178,43 @@ static const char *lower_name(struct parser *p, struct str name)
     return s;
 }
 
+/* name( is behind; the parenthesis is in hand. */
+static enum err_code parse_call(struct parser *p, const struct token *name, struct node **ret)
+{
+    struct node *args[EXPR_ARGS_MAX];
+    size_t n = 0;
+    const char *lower = lower_name(p, name->text);
+    enum err_code rc = lower ? advance(p) : arena_err(p->arena, p->err);
+    if (rc == ERR_OK)
+        rc = parse_args(p, args, &n);
+    return rc == ERR_OK ? new_call(p, lower, name->column, args, n, ret) : rc;
+}
+
+/* timestamp '2001-01-01': the string is in hand. */
+static enum err_code parse_timestamp(struct parser *p, size_t column, struct node **ret)
+{
+    struct value v = {.type = VAL_TIME};
+    if (parse_time_us(p->lex.tok.text, &v.u.i, p->err) != ERR_OK)
+        return err_wrap(p->err, "column %zu", column);
+    return literal(p, v, ret);
+}
+
+/* The rest of "view"."column": the dot is in hand. */
+static enum err_code parse_second_part(struct parser *p, struct node *column)
+{
+    enum err_code rc = advance(p);
+    if (rc == ERR_OK && p->lex.tok.kind != TOK_NAME && p->lex.tok.kind != TOK_QUOTED)
+        return unexpected(p, "a column's name");
+    if (rc != ERR_OK)
+        return rc;
+    const char *full =
+        str_printf(p->arena, "%.*s.%.*s", STR_ARG(column->name), STR_ARG(p->lex.tok.text));
+    if (!full)
+        return arena_err(p->arena, p->err);
+    column->name = str_c(full);
+    return advance(p);
+}
+
 /* name(args), or a column. The name is in hand. */
 static enum err_code parse_name(struct parser *p, struct node **ret)
 {
@@ -181,36 +222,16 @@ static enum err_code parse_name(struct parser *p, struct node **ret)
     enum err_code rc = advance(p);
     if (rc != ERR_OK)
         return rc;
-    if (t.kind == TOK_NAME && tok_is_op(&p->lex.tok, "(")) {
-        struct node *args[EXPR_ARGS_MAX];
-        size_t n = 0;
-        const char *name = lower_name(p, t.text);
-        rc = name ? advance(p) : arena_err(p->arena, p->err);
-        if (rc == ERR_OK)
-            rc = parse_args(p, args, &n);
-        return rc == ERR_OK ? new_call(p, name, t.column, args, n, ret) : rc;
-    }
-    /* timestamp '2001-01-01' */
-    if (tok_is_word(&t, "timestamp") && p->lex.tok.kind == TOK_STR) {
-        struct value v = {.type = VAL_TIME};
-        rc = parse_time_us(p->lex.tok.text, &v.u.i, p->err);
-        return rc == ERR_OK ? literal(p, v, ret) : err_wrap(p->err, "column %zu", t.column);
-    }
+    if (t.kind == TOK_NAME && tok_is_op(&p->lex.tok, "("))
+        return parse_call(p, &t, ret);
+    if (tok_is_word(&t, "timestamp") && p->lex.tok.kind == TOK_STR)
+        return parse_timestamp(p, t.column, ret);
     rc = new_node(p, NODE_COLUMN, t.column, ret);
     if (rc != ERR_OK)
         return rc;
     (*ret)->name = t.text;
-    /* "view"."column" */
-    if (t.kind != TOK_QUOTED || !tok_is_op(&p->lex.tok, "."))
-        return ERR_OK;
-    rc = advance(p);
-    if (rc == ERR_OK && p->lex.tok.kind != TOK_NAME && p->lex.tok.kind != TOK_QUOTED)
-        return unexpected(p, "a column's name");
-    const char *full = str_printf(p->arena, "%.*s.%.*s", STR_ARG(t.text), STR_ARG(p->lex.tok.text));
-    if (!full)
-        return arena_err(p->arena, p->err);
-    (*ret)->name = str_c(full);
-    return rc == ERR_OK ? advance(p) : rc;
+    return t.kind == TOK_QUOTED && tok_is_op(&p->lex.tok, ".") ? parse_second_part(p, *ret)
+                                                               : ERR_OK;
 }
 
 /* Words that end an expression or belong to its grammar are no columns. */
@@ -283,6 +304,17 @@ static enum err_code parse_postfix(struct parser *p, struct node **ret)
 }
 
 /* A minus before a number is part of it, so that the text of a program is canonical. */
+static bool negate_literal(struct node *n)
+{
+    if (n->kind != NODE_LITERAL || (n->value.type != VAL_INT && n->value.type != VAL_FLOAT))
+        return false;
+    if (n->value.type == VAL_INT)
+        n->value.u.i = -n->value.u.i;
+    else
+        n->value.u.f = -n->value.u.f;
+    return true;
+}
+
 static enum err_code parse_unary(struct parser *p, struct node **ret)
 {
     const struct token *t = &p->lex.tok;
@@ -293,18 +325,9 @@ static enum err_code parse_unary(struct parser *p, struct node **ret)
     enum err_code rc = advance(p);
     if (rc == ERR_OK)
         rc = parse_binds(p, is_not ? BIND_NOT : BIND_UNARY, ret);
-    if (rc != ERR_OK || (!is_minus && !is_not))
+    if (rc != ERR_OK || (!is_minus && !is_not) || (is_minus && negate_literal(*ret)))
         return rc;
-    struct node *arg = *ret;
-    if (is_minus && arg->kind == NODE_LITERAL && arg->value.type == VAL_INT) {
-        arg->value.u.i = -arg->value.u.i;
-        return ERR_OK;
-    }
-    if (is_minus && arg->kind == NODE_LITERAL && arg->value.type == VAL_FLOAT) {
-        arg->value.u.f = -arg->value.u.f;
-        return ERR_OK;
-    }
-    return new_call(p, is_minus ? "-" : "not", column, &arg, 1, ret);
+    return new_call(p, is_minus ? "-" : "not", column, ret, 1, ret);
 }
 
 /* x is [not] null */

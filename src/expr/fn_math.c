@@ -143,8 +143,8 @@ FN(fn_sign)
     set_int(ret, (x > 0.0) - (x < 0.0));
 }
 
-/* Scaled by a power of ten and back; where that leaves the range of a double, x itself (or 0 for digits before the
- * point). */
+/* Scaled by a power of ten and back; where that leaves the range of a double, x itself (or 0 for
+ * digits before the point). */
 FN(fn_round_f)
 {
     double x = a[0]->u.f;

@@ -1,5 +1,6 @@
-/* Operations on text. New text goes into the state's room; when it is full, the result is null and the state
- * says so. Invalid UTF-8 is survived: a byte that continues nothing counts with the character before. */
+/* Operations on text. New text goes into the state's room; when it is full, the result is null and
+ * the state says so. Invalid UTF-8 is survived: a byte that continues nothing counts with the
+ * character before. */
 #include "expr/expr_int.h"
 
 #include <string.h>

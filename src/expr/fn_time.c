@@ -1,5 +1,5 @@
-/* Operations on timestamps: microseconds UTC, proleptic Gregorian calendar. The two ends of int64, which stand for
- * minus and plus infinity in DuckDB, have no parts: null. */
+/* Operations on timestamps: microseconds UTC, proleptic Gregorian calendar. The two ends of int64,
+ * which stand for minus and plus infinity in DuckDB, have no parts: null. */
 #include "base/check.h"
 #include "base/clock.h"
 #include "expr/expr_int.h"

@@ -148,8 +148,8 @@ struct online_hit {
     int64_t time_us, known_us; /* AT_US_NONE when NOT_FOUND */
 };
 
-/* vals    room for view->n_columns, filled in the order wanted when PRESENT or OUTSIDE_MAX_AGE; a column
- *         that is not stored is null; strings are valid until online_end
+/* vals    room for view->n_columns, filled in the order wanted when PRESENT or OUTSIDE_MAX_AGE; a
+ *         column that is not stored is null; strings are valid until online_end
  * Errors  ERR_CORRUPT, ERR_IO
  * Cost    1-3 us; no allocation. */
 enum err_code online_get(struct online_reader *r, struct online_view_ref *view,

@@ -1,11 +1,13 @@
 /* Private to the online store: records in LMDB and how they are coded.
  *
- * Database "meta": "format" -> magic, version, byte order; "next" -> the next id; 'v' view NUL version -> view record.
- * Database "data": id (4 bytes, big-endian, so that a view's keys lie together) and the 128-bit hash of the key -> list record:
- *   u32 key bytes, u32 n, key, n x {i64 event time, i64 known at, u32 offset, u32 bytes}, rows
- * Entries are ordered by (event time, known at), at most `history` of them. A row is a bitmap of its nulls and the other
- * columns in order: bool 1 byte, int, float and time 8, string u32 length and bytes.
- * Numbers are in the machine's own order (LMDB files are too). LMDB aligns values to 2 bytes: all access is by memcpy. */
+ * Database "meta": "format" -> magic, version, byte order; "next" -> the next id;
+ *   'v' view NUL version -> view record: view_head, then type, length and name of each column
+ * Database "data": id (4 bytes, big-endian, so that a view's keys lie together) and the 128-bit
+ *   hash of the key -> list record: u32 key bytes, u32 n, key, n x entry_head, rows
+ * Entries are ordered by (event time, known at), at most `history` of them. A row is a bitmap of
+ * its nulls and the other columns in order: bool 1 byte, int, float and time 8, string u32 length
+ * and bytes. Numbers are in the machine's own order (LMDB files are too). LMDB aligns values to 2
+ * bytes: all access is by memcpy. */
 #ifndef PAWL_FEATURES_ONLINE_INT_H
 #define PAWL_FEATURES_ONLINE_INT_H
 
@@ -55,6 +57,10 @@ struct list_view {
     struct str rows;
 };
 
+static inline MDB_val online_val(const void *p, size_t n)
+{
+    return (MDB_val){.mv_size = n, .mv_data = (void *)(uintptr_t)p};
+}
 enum err_code online_lmdb_err(int rc, struct err *err, const char *what) MUST_CHECK;
 
 /* Every commit of a write goes through here. Ends txn in any case. */
@@ -70,7 +76,11 @@ enum err_code online_view_load(struct online *o, MDB_txn *txn, const char *view,
 enum err_code online_view_store(struct online *o, MDB_txn *txn, const char *view,
                                 const char *version, const struct view_record *r,
                                 struct err *err) MUST_CHECK;
+enum err_code online_view_parse(MDB_val v, const char *view, struct view_record *ret,
+                                struct err *err) MUST_CHECK;
 void online_view_fini(struct view_record *r);
+/* Finishes what a crash left of drops. */
+enum err_code online_finish_drops(struct online *o, struct err *err) MUST_CHECK;
 
 void online_data_key(uint32_t id, struct str key, uint8_t out[ONLINE_DATA_KEY]);
 bool online_list_parse(struct str record, struct list_view *ret); /* false: damaged */
@@ -84,7 +94,8 @@ void online_row_put(struct buf *out, const struct online_column *cols, const str
 /* Fills ref->n_columns values; false: damaged. */
 bool online_row_get(struct str row, const struct online_view_ref *ref, struct value *vals);
 
-/* ---- writing: one transaction after the other on one view version, under the writer's mutex ---- */
+/* ---- writing: one transaction after the other on one view version, under the writer's mutex ----
+ */
 struct online_write {
     struct online *o;
     const char *view, *version;
@@ -103,7 +114,8 @@ enum err_code online_write_init(struct online_write *w, struct online *o, const 
 void online_write_fini(struct online_write *w);
 /* Starts a transaction and loads the view's record. */
 enum err_code online_write_begin(struct online_write *w, struct err *err) MUST_CHECK;
-/* Ends it: rc ERR_OK stores the record and commits (synced), anything else aborts. Returns rc or what failed. */
+/* Ends it: rc ERR_OK stores the record and commits (synced), anything else aborts. Returns rc or
+ * what failed. */
 enum err_code online_write_end(struct online_write *w, enum err_code rc,
                                struct err *err) MUST_CHECK;
 /* Writes entries first .. n-1 as the list of a key. */

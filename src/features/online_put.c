@@ -1,4 +1,5 @@
-/* Putting: a piece of the batch is sorted by key and order, each key's list is read once, merged and written once. */
+/* Putting: a piece of the batch is sorted by key and order, each key's list is read once, merged
+ * and written once. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -124,8 +125,8 @@ static enum err_code encode_rows(struct put *p, size_t first, size_t n, struct e
     return rc;
 }
 
-/* Merges the old list with rows[0..n) of one key into the list in the making; a new one replaces an old one of its time
- * and known at. Returns how many there are. */
+/* Merges the old list with rows[0..n) of one key into the list in the making; a new one replaces an
+ * old one of its time and known at. Returns how many there are. */
 static size_t merge(struct put *p, const struct list_view *old, const struct new_row *rows,
                     size_t n)
 {

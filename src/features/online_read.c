@@ -45,9 +45,10 @@ void online_reader_free(struct online_reader *r)
     free(r);
 }
 
-/* LMDB (0.9.24) copies the roots of the last transaction without looking whether the writer has come round to that
- * place again meanwhile: a reader that is preempted there for the length of two commits may copy roots that are being
- * written. It cannot have happened when no commit began while the snapshot was taken; else it is taken again. */
+/* LMDB (0.9.24) copies the roots of the last transaction without looking whether the writer has
+ * come round to that place again meanwhile: a reader that is preempted there for the length of two
+ * commits may copy roots that are being written. It cannot have happened when no commit began while
+ * the snapshot was taken; else it is taken again. */
 enum err_code online_begin(struct online_reader *r, struct err *err)
 {
     CHECK(!r->is_open);

@@ -1,4 +1,5 @@
-/* Taking out what became known after a time: bad values are rolled back too. In pieces, each a transaction. */
+/* Taking out what became known after a time: bad values are rolled back too. In pieces, each a
+ * transaction. */
 #include <string.h>
 
 #include "base/check.h"

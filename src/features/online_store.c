@@ -28,11 +28,6 @@ enum err_code online_lmdb_err(int rc, struct err *err, const char *what)
     return err_set(err, ERR_IO, "online store: %s: %s", what, mdb_strerror(rc));
 }
 
-static MDB_val val_of(const void *p, size_t n)
-{
-    return (MDB_val){.mv_size = n, .mv_data = (void *)(uintptr_t)p};
-}
-
 bool online_meta_key(const char *view, const char *version, char out[ONLINE_META_KEY_MAX],
                      size_t *ret_n)
 {
@@ -53,7 +48,8 @@ static enum err_code damaged_view(struct err *err, const char *view)
     return err_set(err, ERR_CORRUPT, "online store: the record of view '%s' is damaged", view);
 }
 
-/* Names and types behind the head: for each column its type (1 byte), its length (1 byte) and its name. */
+/* Names and types behind the head: for each column its type (1 byte), its length (1 byte) and its
+ * name. */
 static enum err_code parse_columns(struct str rest, const char *view, struct view_record *ret,
                                    struct err *err)
 {
@@ -74,7 +70,7 @@ static enum err_code parse_columns(struct str rest, const char *view, struct vie
     return ERR_OK;
 }
 
-static enum err_code parse_view(MDB_val v, const char *view, struct view_record *ret,
+enum err_code online_view_parse(MDB_val v, const char *view, struct view_record *ret,
                                 struct err *err)
 {
     ret->names = NULL;
@@ -106,14 +102,14 @@ enum err_code online_view_load(struct online *o, MDB_txn *txn, const char *view,
     if (!online_meta_key(view, version, key, &n))
         return err_set(err, ERR_INVALID, "view '%s' version '%s': names are empty or too long",
                        view, version);
-    MDB_val k = val_of(key, n), v;
+    MDB_val k = online_val(key, n), v;
     int rc = mdb_get(txn, o->meta, &k, &v);
     if (rc == MDB_NOTFOUND)
         return err_set(err, ERR_NOT_FOUND, "view '%s' version '%.12s' is not in the online store",
                        view, version);
     if (rc != 0)
         return online_lmdb_err(rc, err, "read a view");
-    return parse_view(v, view, ret, err);
+    return online_view_parse(v, view, ret, err);
 }
 
 enum err_code online_view_store(struct online *o, MDB_txn *txn, const char *view,
@@ -132,7 +128,7 @@ enum err_code online_view_store(struct online *o, MDB_txn *txn, const char *view
     }
     enum err_code rc = buf_ok(&b, err);
     if (rc == ERR_OK) {
-        MDB_val k = val_of(key, n), v = val_of(b.p, b.n);
+        MDB_val k = online_val(key, n), v = online_val(b.p, b.n);
         int lmdb = mdb_put(txn, o->meta, &k, &v, 0);
         rc = lmdb == 0 ? ERR_OK : online_lmdb_err(lmdb, err, "write a view");
     }
@@ -144,10 +140,10 @@ enum err_code online_view_store(struct online *o, MDB_txn *txn, const char *view
 
 static enum err_code check_format(struct online *o, MDB_txn *txn, struct err *err)
 {
-    MDB_val k = val_of("format", 6), v;
+    MDB_val k = online_val("format", 6), v;
     int rc = mdb_get(txn, o->meta, &k, &v);
     if (rc == MDB_NOTFOUND) {
-        v = val_of(&FORMAT, sizeof FORMAT);
+        v = online_val(&FORMAT, sizeof FORMAT);
         rc = mdb_put(txn, o->meta, &k, &v, 0);
         return rc == 0 ? ERR_OK : online_lmdb_err(rc, err, "write the format");
     }
@@ -203,8 +199,6 @@ static enum err_code open_env(struct online *o, const struct online_options *opt
     return rc == 0 ? ERR_OK : online_lmdb_err(rc, err, "check readers");
 }
 
-static enum err_code finish_drops(struct online *o, struct err *err) MUST_CHECK;
-
 enum err_code online_open(const struct online_options *opt, struct online **ret, struct err *err)
 {
     struct online *o = calloc(1, sizeof *o);
@@ -218,7 +212,7 @@ enum err_code online_open(const struct online_options *opt, struct online **ret,
     if (rc == ERR_OK)
         rc = open_databases(o, err);
     if (rc == ERR_OK)
-        rc = finish_drops(o, err);
+        rc = online_finish_drops(o, err);
     if (rc != ERR_OK) {
         online_close(o);
         return rc;
@@ -241,7 +235,7 @@ void online_close(struct online *o)
 
 static enum err_code next_id(struct online *o, MDB_txn *txn, uint32_t *ret, struct err *err)
 {
-    MDB_val k = val_of("next", 4), v;
+    MDB_val k = online_val("next", 4), v;
     uint32_t id = 1;
     int rc = mdb_get(txn, o->meta, &k, &v);
     if (rc == 0 && v.mv_size == sizeof id)
@@ -250,7 +244,7 @@ static enum err_code next_id(struct online *o, MDB_txn *txn, uint32_t *ret, stru
         return rc == 0 ? err_set(err, ERR_CORRUPT, "online store: the count of views is damaged")
                        : online_lmdb_err(rc, err, "declare");
     uint32_t next = id + 1;
-    v = val_of(&next, sizeof next);
+    v = online_val(&next, sizeof next);
     rc = mdb_put(txn, o->meta, &k, &v, 0);
     if (rc != 0)
         return online_lmdb_err(rc, err, "declare");
@@ -334,200 +328,5 @@ enum err_code online_declare(struct online *o, const struct online_schema *s, st
     mutex_unlock(&o->writer);
     online_view_fini(r);
     free(r);
-    return rc;
-}
-
-/* ---- listing ---- */
-
-static enum err_code copy_info(const char *key, size_t key_bytes, const struct view_record *r,
-                               struct arena *a, struct online_view_info *ret, struct err *err)
-{
-    size_t view_bytes = strnlen(key + 1, key_bytes - 1);
-    *ret = (struct online_view_info){
-        .view = str_dup(a, str_n(key + 1, view_bytes)),
-        .version = str_dup(a, str_n(key + view_bytes + 2, key_bytes - view_bytes - 2)),
-        .n_keys = r->head.n_keys,
-        .n_puts = r->head.n_puts,
-        .newest_us = r->head.newest_us,
-        .newest_known_us = r->head.newest_known_us,
-        .history = (int)r->head.history,
-        .n_columns = r->head.n_columns,
-        .n_entity_keys = r->head.n_entity_keys,
-        .columns = ARENA_NEW_N(a, struct online_column, r->head.n_columns),
-    };
-    if (!ret->view || !ret->version || !ret->columns)
-        return arena_err(a, err);
-    for (size_t i = 0; i < ret->n_columns; i++) {
-        ret->columns[i] =
-            (struct online_column){str_dup(a, str_c(r->columns[i].name)), r->columns[i].type};
-        if (!ret->columns[i].name)
-            return arena_err(a, err);
-    }
-    return ERR_OK;
-}
-
-static enum err_code list_views(struct online *o, MDB_txn *txn, bool is_dropped, struct arena *a,
-                                struct online_view_info **ret, size_t *ret_n, struct err *err)
-{
-    MDB_cursor *cursor;
-    MDB_val k = val_of("v", 1), v;
-    size_t n = 0, cap = 0;
-    struct online_view_info *list = NULL;
-    struct view_record *r = calloc(1, sizeof *r);
-    if (!r)
-        return err_nomem(err);
-    enum err_code rc = ERR_OK;
-    int lmdb = mdb_cursor_open(txn, o->meta, &cursor);
-    if (lmdb != 0) {
-        free(r);
-        return online_lmdb_err(lmdb, err, "list views");
-    }
-    for (lmdb = mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE); rc == ERR_OK && lmdb == 0;
-         lmdb = mdb_cursor_get(cursor, &k, &v, MDB_NEXT)) {
-        if (k.mv_size < 4 || *(const char *)k.mv_data != 'v')
-            break;
-        rc = parse_view(v, "?", r, err);
-        if (rc == ERR_OK && (r->head.is_dropped != 0) == is_dropped) {
-            if (n == cap) {
-                size_t more = cap ? 2 * cap : 16;
-                list = arena_grow(a, list, cap * sizeof *list, more * sizeof *list);
-                cap = more;
-            }
-            rc = list ? copy_info(k.mv_data, k.mv_size, r, a, &list[n++], err) : arena_err(a, err);
-        }
-        online_view_fini(r);
-    }
-    mdb_cursor_close(cursor);
-    free(r);
-    if (rc == ERR_OK && lmdb != 0 && lmdb != MDB_NOTFOUND)
-        return online_lmdb_err(lmdb, err, "list views");
-    if (rc == ERR_OK) {
-        *ret = list;
-        *ret_n = n;
-    }
-    return rc;
-}
-
-static enum err_code views_with(struct online *o, bool is_dropped, struct arena *a,
-                                struct online_view_info **ret, size_t *ret_n, struct err *err)
-{
-    MDB_txn *txn;
-    int lmdb = mdb_txn_begin(o->env, NULL, MDB_RDONLY, &txn);
-    if (lmdb != 0)
-        return online_lmdb_err(lmdb, err, "list views");
-    enum err_code rc = list_views(o, txn, is_dropped, a, ret, ret_n, err);
-    mdb_txn_abort(txn);
-    return rc;
-}
-
-enum err_code online_views(struct online *o, struct arena *a, struct online_view_info **ret,
-                           size_t *ret_n, struct err *err)
-{
-    return views_with(o, false, a, ret, ret_n, err);
-}
-
-/* ---- dropping: marked first, so that reads stop; then in pieces; what a crash leaves is finished at open ---- */
-
-/* Deletes up to ONLINE_BATCH_ROWS keys of an id; *ret_more: there may be others. */
-static enum err_code delete_piece(struct online *o, MDB_txn *txn, uint32_t id, bool *ret_more,
-                                  struct err *err)
-{
-    uint8_t prefix[4] = {(uint8_t)(id >> 24), (uint8_t)(id >> 16), (uint8_t)(id >> 8), (uint8_t)id};
-    MDB_cursor *cursor;
-    MDB_val k = val_of(prefix, 4), v;
-    int lmdb = mdb_cursor_open(txn, o->data, &cursor);
-    if (lmdb != 0)
-        return online_lmdb_err(lmdb, err, "drop");
-    size_t n = 0;
-    lmdb = mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE);
-    while (lmdb == 0 && memcmp(k.mv_data, prefix, 4) == 0 && n++ < ONLINE_BATCH_ROWS) {
-        lmdb = mdb_cursor_del(cursor, 0);
-        if (lmdb == 0)
-            lmdb = mdb_cursor_get(cursor, &k, &v, MDB_NEXT);
-    }
-    mdb_cursor_close(cursor);
-    *ret_more = n > ONLINE_BATCH_ROWS;
-    return lmdb == 0 || lmdb == MDB_NOTFOUND ? ERR_OK : online_lmdb_err(lmdb, err, "drop");
-}
-
-enum drop_stage { DROP_MARK, DROP_VALUES, DROP_RECORD };
-
-/* One transaction of a drop. */
-static enum err_code drop_step(struct online *o, const char *view, const char *version,
-                               struct view_record *r, enum drop_stage stage, bool *ret_more,
-                               struct err *err)
-{
-    MDB_txn *txn;
-    char key[ONLINE_META_KEY_MAX];
-    size_t n;
-    CHECK(online_meta_key(view, version, key, &n));
-    int lmdb = mdb_txn_begin(o->env, NULL, 0, &txn);
-    if (lmdb != 0)
-        return online_lmdb_err(lmdb, err, "drop");
-    enum err_code rc = ERR_OK;
-    if (stage == DROP_MARK) {
-        rc = online_view_load(o, txn, view, version, r, err);
-        r->head.is_dropped = 1;
-        if (rc == ERR_OK)
-            rc = online_view_store(o, txn, view, version, r, err);
-    } else if (stage == DROP_VALUES) {
-        rc = delete_piece(o, txn, r->head.id, ret_more, err);
-    } else {
-        MDB_val k = val_of(key, n);
-        lmdb = mdb_del(txn, o->meta, &k, NULL);
-        rc = lmdb == 0 || lmdb == MDB_NOTFOUND ? ERR_OK : online_lmdb_err(lmdb, err, "drop");
-    }
-    if (rc != ERR_OK) {
-        mdb_txn_abort(txn);
-        return rc;
-    }
-    return online_commit(o, txn, err);
-}
-
-static enum err_code drop_locked(struct online *o, const char *view, const char *version,
-                                 struct err *err)
-{
-    bool has_more = true;
-    struct view_record *r = calloc(1, sizeof *r);
-    if (!r)
-        return err_nomem(err);
-    enum err_code rc = drop_step(o, view, version, r, DROP_MARK, &has_more, err);
-    if (rc == ERR_NOT_FOUND) {
-        free(r);
-        err_reset(err);
-        return ERR_OK;
-    }
-    atomic_fetch_add(&o->generation, 1);
-    while (rc == ERR_OK && has_more)
-        rc = drop_step(o, view, version, r, DROP_VALUES, &has_more, err);
-    if (rc == ERR_OK)
-        rc = drop_step(o, view, version, r, DROP_RECORD, &has_more, err);
-    online_view_fini(r);
-    free(r);
-    return rc;
-}
-
-enum err_code online_drop(struct online *o, const char *view, const char *version, struct err *err)
-{
-    char key[ONLINE_META_KEY_MAX];
-    size_t n;
-    if (!online_meta_key(view, version, key, &n))
-        return ERR_OK;
-    mutex_lock(&o->writer);
-    enum err_code rc = drop_locked(o, view, version, err);
-    mutex_unlock(&o->writer);
-    return rc;
-}
-
-static enum err_code finish_drops(struct online *o, struct err *err)
-{
-    struct arena a;
-    struct online_view_info *list;
-    size_t n = 0;
-    arena_init(&a, 64 << 20);
-    enum err_code rc = views_with(o, true, &a, &list, &n, err);
-    for (size_t i = 0; rc == ERR_OK && i < n; i++)
-        rc = drop_locked(o, list[i].view, list[i].version, err);
-    arena_fini(&a);
     return rc;
 }

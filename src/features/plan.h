@@ -1,24 +1,26 @@
-/* The feature plan: what turns a request, or a row of training data, into the model's row of
- * float32.
+/* The feature plan: what turns a request, or a row of training data, into the model's row of float32.
  *
- * One document (plan.json) is made with the training set, travels with the model and is evaluated
- * by this one implementation in both places: per request in serving (request fields + online
- * store), over chunks in training (request columns + the columns of the point-in-time join). The
- * same values give the same bits.
+ * One document (plan.json) is made with the training set, travels with the model and is evaluated by
+ * this one implementation in both places: per request in serving (request fields + online store), over
+ * chunks in training (request columns + the columns of the point-in-time join). The same values give
+ * the same bits.
  *
  *   {format:1, expr:1, time:"date",
  *    request:[{name,type,required}],
  *    lookups:[{view, version, as?, key:[{entity, from}], columns:[{name,type,default?}], ttl_us,
- * on_stale}], row:[{name, view, expr, type}], inputs:[{name, from, kind:"number"|"category",
- * categories:[...]}]}
+ *              on_stale}],
+ *    row:[{name, view, expr, type}],
+ *    inputs:[{name, from, kind:"number"|"category", categories:[...]}]}
  *
- * Slots: the request fields, then the columns of the look-ups ("view.column"), then the row
- * features, in the order of the document. A request sets slots; it may set a looked-up column too
- * ("view.column", or its last part where unique), which is then used instead of the look-up. A null
- * key is not looked up (NOT_FOUND). default: stands for a null of that column, in training and in
- * serving alike. on_stale: a value older than ttl is "default" (null, then the default),
- * "serve_last" (used all the same) or "error". Inputs: number: int and float as they are, bool 0/1,
- * null and NaN missing; category: index in the sorted list, unseen and null missing.
+ * Slots: the request fields, then the columns of the look-ups ("view.column", or "as.column"), then the
+ * row features, in the order of the document. A request sets slots; it may set a looked-up column too
+ * (by its name, or its last part where unique), which is then used instead of the look-up. A null key
+ * is not looked up (NOT_FOUND).
+ * default:  stands for a null of that column, in training and in serving alike.
+ * on_stale: a value older than ttl is "default" (null, then the default), "serve_last" (used all the
+ *           same) or "error".
+ * Inputs:   number: int and float as they are, bool 0/1, null and NaN missing; category: index in the
+ *           sorted list, unseen and null missing.
  *
  * Threads: a plan is immutable; each thread has its own plan_scratch. No allocation after
  * plan_scratch_new. */
@@ -147,17 +149,17 @@ struct plan_result {
  * store   NULL: no online store (statuses NO_STORE unless given)
  * now_us  the row's time where the request has none
  * row     plan_n_inputs floats
- * ret     points into the scratch, valid until plan_begin; looked-up strings are copied into the
- * scratch Errors  ERR_INVALID: a required field is missing (an explicit null is a missing value, as in training); ERR_UNAVAILABLE: a stale value
- * with on_stale error */
+ * ret     points into the scratch, valid until plan_begin; looked-up strings are copied there
+ * Errors  ERR_INVALID: a required field is missing (an explicit null is a missing value, as in
+ *         training); ERR_UNAVAILABLE: a stale value with on_stale error; ERR_LIMIT: strings too long */
 enum err_code plan_run(struct plan_scratch *s, struct online_reader *store, int64_t now_us,
                        float *row, struct plan_result *ret, struct err *err) MUST_CHECK;
 
 /* ---- chunks, for training and scoring of tables ---- */
-/* cols    the chunk's columns, found by name: every request field and looked-up column that is
- * needed (a missing one is ERR_NOT_FOUND, so that no feature is silently null); other columns are
- * ignored matrix  n x plan_n_inputs, row-major, allocated in the arena rows    when not NULL: the
- * row features as columns (plan_n_slots - plan_n_settable of them), in the arena */
+/* cols    the chunk's columns, found by name: every request field and looked-up column of the plan (a
+ *         missing one is ERR_NOT_FOUND, so that no feature is silently null); others are ignored
+ * matrix  n x plan_n_inputs, row-major, allocated in the arena
+ * rows    when not NULL: the row features as columns (plan_n_slots - plan_n_settable), in the arena */
 enum err_code plan_run_chunk(const struct plan *p, const struct column *cols, size_t n_cols,
                              size_t n, struct arena *a, float **ret_matrix,
                              struct column **ret_rows, struct err *err) MUST_CHECK;

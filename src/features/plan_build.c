@@ -1,6 +1,6 @@
-/* Makes the plan document. From the items of dataset.features it follows what each needs: row features need fields,
- * looked-up columns and other row features; look-ups need keys; all of it enters the document once, in an order in which
- * each thing stands behind what it needs. */
+/* Makes the plan document. From the items of dataset.features it follows what each needs: row
+ * features need fields, looked-up columns and other row features; look-ups need keys; all of it
+ * enters the document once, in an order in which each thing stands behind what it needs. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,7 +33,8 @@ struct builder {
     VEC(struct build_lookup) lookups;
     struct row_ref *rows;
     size_t n_rows;
-    /* what expressions may name: request columns, all columns of all look-ups, finished row features */
+    /* what expressions may name: request columns, all columns of all look-ups, finished row
+     * features */
     struct expr_column *columns;
     size_t n_columns;
     struct json *row_doc, *inputs_doc;
@@ -209,7 +210,8 @@ static enum err_code need_lookup(struct builder *b, size_t lookup, size_t column
     return *ret_slot ? ERR_OK : arena_err(b->a, b->err);
 }
 
-/* Makes the thing of that name part of the plan; a row's column first, then row features, then looked-up columns. */
+/* Makes the thing of that name part of the plan; a row's column first, then row features, then
+ * looked-up columns. */
 static enum err_code need(struct builder *b, struct str name, const char **ret_slot,
                           enum value_type *ret_type)
 {
@@ -374,8 +376,9 @@ static enum err_code add_item(struct builder *b, const struct plan_ref *ref)
 
 /* ---- the document ---- */
 
-/* Every column that a row has when it is asked about may come with a request, so that the interface does not change with
- * each feature and assignment and slices have what they need; those that the model reads must come. */
+/* Every column that a row has when it is asked about may come with a request, so that the interface
+ * does not change with each feature and assignment and slices have what they need; those that the
+ * model reads must come. */
 static struct json *request_doc(const struct builder *b)
 {
     struct json *list = json_arr(b->a);

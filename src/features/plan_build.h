@@ -1,10 +1,10 @@
-/* Makes the plan document of a project from its decoded feature section, the columns of its rows
- * and, for category inputs, the values that occur in the training data.
+/* Makes the plan document of a project from its decoded feature section, the columns of its rows and,
+ * for category inputs, the values that occur in the training data.
  *
  * Two steps, because dictionaries need the training set and the training set needs the plan:
  *   1. plan_build(spec) -> document without categories (they are empty lists); plan_read it
- *   2. plan_dict_new(plan); plan_dict_add(dict, training chunk) ...; plan_dict_finish -> final
- * document Threads: one. */
+ *   2. plan_dict_new(plan); plan_dict_add(dict, training chunk) ...; plan_dict_finish -> the document
+ * Threads: one. */
 #ifndef PAWL_FEATURES_PLAN_BUILD_H
 #define PAWL_FEATURES_PLAN_BUILD_H
 

@@ -1,4 +1,5 @@
-/* Chunks through the plan: slots are filled from columns, then the row goes the one way (plan_finish_row). */
+/* Chunks through the plan: slots are filled from columns, then the row goes the one way
+ * (plan_finish_row). */
 #include <string.h>
 
 #include "base/check.h"

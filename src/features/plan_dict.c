@@ -1,4 +1,5 @@
-/* Category dictionaries: the distinct values of the category inputs in the training data, sorted by bytes. */
+/* Category dictionaries: the distinct values of the category inputs in the training data, sorted by
+ * bytes. */
 #include <stdlib.h>
 #include <string.h>
 

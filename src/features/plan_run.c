@@ -1,5 +1,5 @@
-/* One row through the plan. Serving calls plan_run; plan_chunk.c fills the same slots from columns and calls the same
- * plan_finish_row: there is one way from values to the model's row. */
+/* One row through the plan. Serving calls plan_run; plan_chunk.c fills the same slots from columns
+ * and calls the same plan_finish_row: there is one way from values to the model's row. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -201,7 +201,8 @@ static enum err_code take_columns(struct plan_scratch *s, const struct plan_look
         enum err_code rc = keep_string(s, &v, err);
         if (rc != ERR_OK)
             return rc;
-        /* Columns are stored with the view's types, which the plan was built from; a changed one is null. */
+        /* Columns are stored with the view's types, which the plan was built from; a changed one is
+         * null. */
         s->values[slot].type = VAL_NULL;
         if (v.type != VAL_NULL && convert(&v, s->plan->slots[slot].type, &v))
             s->values[slot] = v;

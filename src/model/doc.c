@@ -123,10 +123,15 @@ static enum err_code number_like(struct doc *d, struct doc_number *ret, struct e
     return rc;
 }
 
+struct array {
+    void *p;
+    size_t n;
+};
+
 /* Reads an array element by element into a growing piece of the arena. */
 static enum err_code read_array(struct doc *d, size_t max, size_t elem_bytes,
                                 enum err_code (*read)(struct doc *d, void *to, struct err *err),
-                                void **ret, size_t *ret_n, struct err *err)
+                                struct array *ret, struct err *err)
 {
     enum err_code rc = doc_enter_array(d, err);
     char *p = NULL;
@@ -149,10 +154,8 @@ static enum err_code read_array(struct doc *d, size_t max, size_t elem_bytes,
         rc = read(d, p + n * elem_bytes, err);
         n++;
     }
-    if (rc == ERR_OK) {
-        *ret = p;
-        *ret_n = n;
-    }
+    if (rc == ERR_OK)
+        *ret = (struct array){p, n};
     return rc;
 }
 
@@ -185,11 +188,13 @@ static enum err_code read_string(struct doc *d, void *to, struct err *err)
 #define DOC_READ_ARRAY(name, type, read)                                                           \
     enum err_code name(struct doc *d, size_t max, type **ret, size_t *ret_n, struct err *err)      \
     {                                                                                              \
-        void *p = NULL;                                                                            \
-        enum err_code rc = read_array(d, max, sizeof(type), (read), &p, ret_n, err);               \
-        if (rc == ERR_OK)                                                                          \
-            *ret = p;                                                                              \
-        return rc;                                                                                 \
+        struct array out = {NULL, 0};                                                              \
+        enum err_code rc = read_array(d, max, sizeof(type), (read), &out, err);                    \
+        if (rc != ERR_OK)                                                                          \
+            return rc;                                                                             \
+        *ret = out.p;                                                                              \
+        *ret_n = out.n;                                                                            \
+        return ERR_OK;                                                                             \
     }
 DOC_READ_ARRAY(doc_floats, float, read_float)
 DOC_READ_ARRAY(doc_ints, int64_t, read_int)

@@ -1,8 +1,9 @@
 /* Pull reader for model files: one interface over JSON text and Universal Binary JSON.
  *
- * A tree of values would cost forty bytes and a pointer for every number of a model; pulling costs nothing, keeps
- * float32 exact (a decimal is rounded once, to float32) and lets a typed UBJSON array be read as it lies.
- * The caller asks for what it expects; anything else is an error that names the byte. */
+ * A tree of values would cost forty bytes and a pointer for every number of a model; pulling costs
+ * nothing, keeps float32 exact (a decimal is rounded once, to float32) and lets a typed UBJSON
+ * array be read as it lies. The caller asks for what it expects; anything else is an error that
+ * names the byte. */
 #ifndef PAWL_MODEL_DOC_H
 #define PAWL_MODEL_DOC_H
 
@@ -35,7 +36,8 @@ struct doc;
 struct doc_ops {
     enum err_code (*peek)(struct doc *d, enum doc_kind *ret, struct err *err);
     enum err_code (*enter)(struct doc *d, bool is_object, struct err *err);
-    /* Moves to the next element of the innermost container; *ret_more false at its end, which is consumed. */
+    /* Moves to the next element of the innermost container; *ret_more false at its end, which is
+     * consumed. */
     enum err_code (*next)(struct doc *d, struct str *ret_key, bool *ret_more, struct err *err);
     enum err_code (*string)(struct doc *d, struct str *ret, struct err *err);
     enum err_code (*number)(struct doc *d, struct doc_number *ret, struct err *err);

@@ -1,4 +1,5 @@
-/* JSON text behind the pull interface. Accepts NaN, Infinity and -Infinity, which XGBoost writes as bare words. */
+/* JSON text behind the pull interface. Accepts NaN, Infinity and -Infinity, which XGBoost writes as
+ * bare words. */
 #include <math.h>
 #include <string.h>
 
@@ -218,36 +219,44 @@ static bool take_special(struct doc *d, float *ret)
     return true;
 }
 
+/* End of the characters that a number may have, from p on. */
+static const char *number_end(const char *p)
+{
+    while ((*p >= '0' && *p <= '9') || (*p && strchr(".eE+-", *p)))
+        p++;
+    return p;
+}
+
+/* A whole number of at most 18 digits between p and end, "-0" excepted: that is a float. */
+static bool parse_whole(const char *p, const char *end, int64_t *ret)
+{
+    bool is_negative = *p == '-';
+    const char *digits = p + is_negative;
+    int64_t v = 0;
+    if (end == digits || end - digits > 18)
+        return false;
+    for (const char *q = digits; q < end; q++) {
+        if (*q < '0' || *q > '9')
+            return false;
+        v = v * 10 + (*q - '0');
+    }
+    *ret = is_negative ? -v : v;
+    return !is_negative || v != 0;
+}
+
 static enum err_code json_number(struct doc *d, struct doc_number *ret, struct err *err)
 {
     skip_blanks(d);
-    float special;
-    if (take_special(d, &special)) {
-        *ret = (struct doc_number){false, 0, special};
-        return ERR_OK;
+    struct doc_number number = {0};
+    if (!take_special(d, &number.f)) {
+        const char *end = number_end(d->p);
+        number.is_int = parse_whole(d->p, end, &number.i);
+        number.f = (float)number.i;
+        if (!number.is_int && !doc_parse_f32(str_n(d->p, (size_t)(end - d->p)), &number.f))
+            return doc_err(d, err, "a number is expected here");
+        d->p = end;
     }
-    const char *p = d->p;
-    bool is_negative = *p == '-', is_int = true;
-    p += is_negative;
-    const char *digits = p;
-    int64_t i = 0;
-    while (*p >= '0' && *p <= '9')
-        i = p - digits < 18 ? i * 10 + (*p - '0') : i, p++;
-    if (p - digits > 18)
-        is_int = false;
-    while ((*p >= '0' && *p <= '9') || *p == '.' || *p == 'e' || *p == 'E' || *p == '+' ||
-           *p == '-') {
-        is_int = false;
-        p++;
-    }
-    if (p == digits)
-        return doc_err(d, err, "a number is expected here");
-    i = is_negative ? -i : i;
-    *ret = (struct doc_number){is_int, i, (float)i};
-    bool is_minus_zero = is_negative && i == 0;
-    if ((!is_int || is_minus_zero) && !doc_parse_f32(str_n(d->p, (size_t)(p - d->p)), &ret->f))
-        return doc_err(d, err, "not a number");
-    d->p = p;
+    *ret = number;
     return ERR_OK;
 }
 

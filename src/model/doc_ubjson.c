@@ -1,5 +1,5 @@
-/* Universal Binary JSON, draft 12, behind the pull interface: what XGBoost writes by default since 2.1.
- * Markers used: { } [ ] $ # S C i U I l L d D T F Z N; numbers are big-endian. */
+/* Universal Binary JSON, draft 12, behind the pull interface: what XGBoost writes by default since
+ * 2.1. Markers used: { } [ ] $ # S C i U I l L d D T F Z N; numbers are big-endian. */
 #include <string.h>
 
 #include "model/doc.h"
@@ -26,7 +26,8 @@ static enum err_code take_u64(struct doc *d, size_t n_bytes, uint64_t *ret, stru
     return ERR_OK;
 }
 
-/* Marker of the value in hand: from the typed container, looked at before, or the next byte ('N' is skipped). */
+/* Marker of the value in hand: from the typed container, looked at before, or the next byte ('N' is
+ * skipped). */
 static enum err_code marker(struct doc *d, char *ret, struct err *err)
 {
     while (!d->next_type) {
@@ -40,33 +41,56 @@ static enum err_code marker(struct doc *d, char *ret, struct err *err)
     return ERR_OK;
 }
 
+/* Bytes of a number of that type; 0: it is no number. */
+static size_t number_bytes(char type)
+{
+    switch (type) {
+    case 'i':
+    case 'U':
+        return 1;
+    case 'I':
+        return 2;
+    case 'l':
+    case 'd':
+        return 4;
+    case 'L':
+    case 'D':
+        return 8;
+    default:
+        return 0;
+    }
+}
+
+static float float_of(char type, uint64_t bits)
+{
+    uint32_t low = (uint32_t)bits;
+    float f;
+    double wide;
+    if (type == 'd') {
+        memcpy(&f, &low, sizeof f);
+        return f;
+    }
+    memcpy(&wide, &bits, sizeof wide);
+    return (float)wide;
+}
+
 static enum err_code number_of(struct doc *d, char type, struct doc_number *ret, struct err *err)
 {
     uint64_t u = 0;
-    size_t n = type == 'i' || type == 'U'   ? 1
-               : type == 'I'                ? 2
-               : type == 'l' || type == 'd' ? 4
-                                            : 8;
-    if (!type || !strchr("iUIlLdD", type))
+    size_t n = number_bytes(type);
+    if (n == 0)
         return doc_err(d, err, "a number is expected here");
     enum err_code rc = take_u64(d, n, &u, err);
     if (rc != ERR_OK)
         return rc;
-    ret->is_int = type != 'd' && type != 'D';
-    ret->i = type == 'i'   ? (int8_t)u
-             : type == 'U' ? (uint8_t)u
-             : type == 'I' ? (int16_t)u
-             : type == 'l' ? (int32_t)u
-                           : (int64_t)u;
-    ret->f = (float)ret->i;
-    if (type == 'd') {
-        uint32_t bits = (uint32_t)u;
-        memcpy(&ret->f, &bits, sizeof bits);
-    } else if (type == 'D') {
-        double f;
-        memcpy(&f, &u, sizeof f);
-        ret->f = (float)f;
+    if (type == 'd' || type == 'D') {
+        *ret = (struct doc_number){false, 0, float_of(type, u)};
+        return ERR_OK;
     }
+    unsigned shift = (unsigned)(64 - 8 * n); /* signs are extended, but of 'U' */
+    ret->is_int = true;
+    ret->i = type == 'U' ? (int64_t)u : (int64_t)(u << shift) >> shift;
+    ret->f = (float)ret->i;
     return ERR_OK;
 }
 

@@ -1,10 +1,12 @@
 /* What a model takes and gives: the signature of an MLflow model, columns or tensors.
  *
- * Read from and written as MLflow's own JSON: [{"name":"a","type":"double","required":true}] for
- * columns,
- * [{"type":"tensor","tensor-spec":{"dtype":"float32","shape":[-1,4]}}] for tensors. A signature is
- * data in an arena; equal signatures give equal canonical JSON, which enters model and release
- * digests. Threads: read-only once built. */
+ * Read from and written as MLflow's own JSON, for columns
+ *   [{"name":"a","type":"double","required":true}]
+ * and for tensors
+ *   [{"type":"tensor","tensor-spec":{"dtype":"float32","shape":[-1,4]}}]
+ * A signature is data in an arena; equal signatures give equal canonical JSON, which enters model
+ * and release digests.
+ * Threads: read-only once built. */
 #ifndef PAWL_MODEL_SIGNATURE_H
 #define PAWL_MODEL_SIGNATURE_H
 

@@ -1,12 +1,13 @@
 /* Private to model/: the flat layout, how readers build it, the table of formats and of objectives.
  *
- * Nodes of a tree stand level by level, siblings beside each other. A row is first written out twice over, value
- * 2f with a missing one as +inf and value 2f+1 with a missing one as -inf; a split names one of the two by its
- * default direction, so that one comparison decides and no branch is needed. A leaf points at itself with both
- * children, so that eight trees are walked in lockstep for as many steps as the deepest of them has: the
- * processor overlaps their memory accesses, which is what the time goes into. (Tried and left: one tree after the
- * other with an exit at the leaf: a misprediction a tree.)
- * Splits by category, and conditions that are not finite, are decided by the general walk. */
+ * Nodes of a tree stand level by level, siblings beside each other. A row is first written out
+ * twice over, value 2f with a missing one as +inf and value 2f+1 with a missing one as -inf; a
+ * split names one of the two by its default direction, so that one comparison decides and no branch
+ * is needed. A leaf points at itself with both children, so that eight trees are walked in lockstep
+ * for as many steps as the deepest of them has: the processor overlaps their memory accesses, which
+ * is what the time goes into. (Tried and left: one tree after the other with an exit at the leaf: a
+ * misprediction a tree.) Splits by category, and conditions that are not finite, are decided by the
+ * general walk. */
 #ifndef PAWL_MODEL_TREE_INT_H
 #define PAWL_MODEL_TREE_INT_H
 
@@ -63,7 +64,8 @@ struct tree_objective {
 const struct tree_objective *tree_objective_find(struct str name);
 /* Names of all, for a sentence. */
 void tree_objective_names(struct buf *out);
-/* Base score in output space -> margin, in float32 as the library computes it. False: outside the link's domain. */
+/* Base score in output space -> margin, in float32 as the library computes it. False: outside the
+ * link's domain. */
 bool tree_link_margin(enum tree_link link, float base_score, float *ret);
 void tree_transform_apply(enum tree_transform t, float *scores, size_t n);
 
@@ -112,7 +114,8 @@ struct tree_builder {
 enum err_code tree_builder_init(struct tree_builder *b, struct tree_model *m, struct arena *tmp,
                                 struct err *err) MUST_CHECK;
 void tree_builder_fini(struct tree_builder *b);
-/* Checks the tree (indices, no cycle, no node reached twice, finite leaves) and lays it out; scale multiplies leaves. */
+/* Checks the tree (indices, no cycle, no node reached twice, finite leaves) and lays it out; scale
+ * multiplies leaves. */
 enum err_code tree_builder_add(struct tree_builder *b, const struct raw_tree *t,
                                struct err *err) MUST_CHECK;
 /* Multiplies the leaves of tree i (DART weights, known only at the end of a file). */

@@ -44,9 +44,11 @@ struct tree_feature {
 };
 
 /* Reads a model of any known format; the format is told from the bytes. text.p must be followed by
- * a NUL byte. Errors  ERR_PARSE, ERR_UNSUPPORTED, ERR_LIMIT, ERR_NOMEM: a sentence that names the
- * place, "trees[3]: ..." Cost    linear in the text. Owner of *ret: the caller (tree_model_free).
- */
+ * a NUL byte.
+ * Errors  ERR_PARSE, ERR_UNSUPPORTED, ERR_LIMIT, ERR_NOMEM: a sentence that names the place,
+ *         "trees[3]: ..."
+ * Owner   of *ret: the caller (tree_model_free)
+ * Cost    linear in the text */
 enum err_code tree_model_read(struct str text, struct tree_model **ret, struct err *err) MUST_CHECK;
 void tree_model_free(struct tree_model *m); /* accepts NULL */
 
@@ -75,8 +77,8 @@ void tree_model_margin(const struct tree_model *m, const float *rows, size_t n_r
 size_t tree_model_n_groups(const struct tree_model *m);
 
 /* As above with the objective's transform: probability, class probabilities, mean. multi:softmax,
- * whose library answer is the class number, gives class probabilities here too. ret_scores  n_rows
- * x n_outputs */
+ * whose library answer is the class number, gives class probabilities here too.
+ * ret_scores  n_rows x n_outputs */
 void tree_model_predict(const struct tree_model *m, const float *rows, size_t n_rows,
                         float *scratch, float *ret_scores);
 

@@ -1,5 +1,5 @@
-/* The kernels (see tree_int.h for the idea). Per row and output the leaves are summed in float32 in the order of the
- * trees, starting from the base margin: the order in which XGBoost sums. */
+/* The kernels (see tree_int.h for the idea). Per row and output the leaves are summed in float32 in
+ * the order of the trees, starting from the base margin: the order in which XGBoost sums. */
 #include <math.h>
 #include <string.h>
 

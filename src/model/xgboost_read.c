@@ -1,8 +1,9 @@
 /* XGBoost model files, JSON and UBJSON, written by versions 1.0 to 3.x.
  *
- * The file is gone through once for everything but the trees, whose place is remembered; then the trees are read, because
- * they stand before the number of features in the file. The version is checked: a newer file may mean something else,
- * and reading it wrongly in silence is what the library itself does. */
+ * The file is gone through once for everything but the trees, whose place is remembered; then the
+ * trees are read, because they stand before the number of features in the file. The version is
+ * checked: a newer file may mean something else, and reading it wrongly in silence is what the
+ * library itself does. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -258,7 +259,8 @@ static enum err_code make_objective(struct xgboost_file *f, struct err *err)
     return rc;
 }
 
-/* "5E-1", or since 3.1 "[5E-1]" or "[1E-1,2E-1]"; output space, one for all outputs or one for each. */
+/* "5E-1", or since 3.1 "[5E-1]" or "[1E-1,2E-1]"; output space, one for all outputs or one for
+ * each. */
 static enum err_code make_base_margin(struct xgboost_file *f, struct err *err)
 {
     struct tree_model *m = f->m;

@@ -14,7 +14,7 @@
 #include "test.h"
 
 #define N_ROWS  24
-#define N_EXPRS 1500
+#define N_EXPRS 1000
 #define N_COLS  10
 
 /* The few calls that are used, from the library that the program itself uses. */
