@@ -16,6 +16,15 @@ bool loop_is_blocked(const struct loop_endpoint *ep, const char **ret_source)
 }
 
 /* ---- checks ---- */
+/* The version in use: the last that passed, or, before any was judged, the one that is there. */
+static enum err_code good_version(struct turn *t, const struct data_env *env, const struct source_spec *spec,
+                                  const struct loop_source *ls, struct data_version *ret)
+{
+    if (ls->good[0])
+        return data_version_load(env, spec->name, str_c(ls->good), t->a, ret, t->err);
+    return data_snapshot(env, spec, t->a, ret, NULL, t->err);
+}
+
 static enum err_code bindings_of(struct turn *t, const struct data_env *env, struct str first, const struct data_version *version,
                                  struct json **ret)
 {
@@ -31,10 +40,9 @@ static enum err_code bindings_of(struct turn *t, const struct data_env *env, str
     for (size_t i = 0; i < all->n; i++) {
         struct loop_source *ls = loop_source_get(t->ep, all->p[i].name);
         struct data_version v;
-        if (str_eq(all->p[i].name, first) || !ls || !ls->good[0])
+        if (str_eq(all->p[i].name, first) || !ls)
             continue;
-        if (data_version_load(env, all->p[i].name, str_c(ls->good), t->a, &v, t->err) != ERR_OK ||
-            data_binding(env, &all->p[i], &v, t->a, &b, t->err) != ERR_OK)
+        if (good_version(t, env, &all->p[i], ls, &v) != ERR_OK || data_binding(env, &all->p[i], &v, t->a, &b, t->err) != ERR_OK)
             return t->err->code;
         json_add(t->a, list, b);
     }

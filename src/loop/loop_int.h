@@ -11,8 +11,8 @@
 #include "monitor/source_state.h"
 #include "validate/check.h"
 
-#define LOOP_RANK          10 /* held over everything the loop does */
-#define LOOP_STATE_RANK    50 /* guards what others may look at */
+#define LOOP_RANK          1 /* held over everything the loop does, a run of the pipeline included */
+#define LOOP_STATE_RANK    9000 /* a leaf: what others may look at */
 #define LOOP_SOURCES_MAX   64
 #define LOOP_SCRATCH_BYTES ((size_t)512 << 20)
 #define PROJECT_BYTES      ((size_t)64 << 20)

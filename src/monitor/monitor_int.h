@@ -6,7 +6,7 @@
 #include "base/vec.h"
 #include "monitor/monitor.h"
 
-#define MONITOR_RANK          40
+#define MONITOR_RANK          4
 #define SLO_BUCKET_US         (5 * US_PER_MIN)
 #define SLO_MAX               8
 #define WINDOWS_KEPT          40

@@ -6,7 +6,7 @@
 #include "release/book.h"
 #include "release/control.h"
 
-#define RELEASE_RANK         30 /* below the monitor's: it is locked first */
+#define RELEASE_RANK         3 /* before the monitor's; the projection's is one less */
 #define PENDING_TICKS_MAX    256
 #define HOST_SCRATCH_BYTES   ((size_t)128 << 20)
 
