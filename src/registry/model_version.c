@@ -33,7 +33,8 @@ static enum err_code same_find(struct db_tx *tx, const struct model_version *v, 
                                struct err *err)
 {
     *ret = 0;
-    if (!v->tree)
+    /* A source that a client named is a version each time, as MLflow has it. */
+    if (!v->tree || v->source)
         return ERR_OK;
     enum err_code code = db_get_i64(tx, ret, err,
                                     "SELECT version FROM model_versions WHERE name = ? AND tree = ?"

@@ -141,7 +141,8 @@ static void diff_put(const char *dir, struct json *j, struct arena *a, struct st
         json_set(a, j, "n_redacted_lines", json_int(a, (int64_t)n_redacted));
 }
 
-/* "XY path" entries of `git status --porcelain -z`; the home of this program is no part of the code. */
+/* "XY path" entries of `git status --porcelain -z`; the home of this program is no part of the
+ * code. */
 static size_t changed_put(struct str status, struct json *j, struct arena *a)
 {
     struct json *list = json_arr(a);

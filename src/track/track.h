@@ -184,7 +184,8 @@ enum err_code run_delete(struct track *t, const char *id,
 enum err_code run_restore(struct track *t, const char *id,
                           struct err *err) MUST_CHECK; /* repeating is fine */
 
-/* One key's points ordered by (time, step, value), from the offset-th on, at most limit (0: all). */
+/* One key's points ordered by (time, step, value), from the offset-th on, at most limit (0: all).
+ * */
 struct history_query {
     const char *run_id, *key;
     int64_t offset, limit;
@@ -205,8 +206,8 @@ bool artifact_path_is_safe(struct str path);
 struct json *experiment_json(const struct experiment *e, struct arena *a);
 struct json *run_info_json(const struct run_info *r, struct arena *a);
 struct json *run_json(const struct run *r, struct arena *a); /* times as RFC 3339 */
-/* What differs: {"a","b": the runs, "params", "metrics", "tags", "inputs": [{key, a?, b?, change?}]}; the
- * environment is among the tags. */
+/* What differs: {"a","b": the runs, "params", "metrics", "tags", "inputs": [{key, a?, b?,
+ * change?}]}; the environment is among the tags. */
 struct json *run_diff_json(const struct run *a_run, const struct run *b_run, struct arena *a);
 
 #endif
