@@ -1,10 +1,13 @@
 #include "model/doc.h"
 
+#include <float.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
 
 #define NUMBER_TEXT_MAX 64
+#define EXACT_DIGITS    15 /* digits of a mantissa that a double surely holds */
 
 enum err_code doc_err(const struct doc *d, struct err *err, const char *what)
 {
@@ -205,9 +208,75 @@ static bool is_decimal_char(char c)
     return (c >= '0' && c <= '9') || c == '+' || c == '-' || c == '.' || c == 'e' || c == 'E';
 }
 
+/* A decimal number taken apart: mantissa x 10^exponent. */
+struct decimal {
+    uint64_t mantissa;
+    int n_digits, exponent;
+    bool is_negative;
+};
+
+/* Digits with at most one point; false: something else stands there. *p moves behind them. */
+static bool take_digits(const char **p, const char *end, struct decimal *d)
+{
+    const char *start = *p, *point = NULL;
+    for (; *p < end && ((**p >= '0' && **p <= '9') || (**p == '.' && !point)); (*p)++) {
+        if (**p == '.') {
+            point = *p;
+            continue;
+        }
+        d->mantissa = d->mantissa * 10 + (uint64_t)(**p - '0');
+        d->n_digits++;
+    }
+    d->exponent = point ? (int)(point + 1 - *p) : 0;
+    return d->n_digits > 0 && d->n_digits <= EXACT_DIGITS &&
+           *p - start == d->n_digits + (point != NULL);
+}
+
+static bool take_exponent(const char **p, const char *end, struct decimal *d)
+{
+    int v = 0, n = 0;
+    if (*p == end || (**p | 0x20) != 'e')
+        return true;
+    (*p)++;
+    bool is_negative = *p < end && **p == '-';
+    *p += *p < end && (**p == '-' || **p == '+');
+    for (; *p < end && **p >= '0' && **p <= '9' && n < 4; (*p)++, n++)
+        v = v * 10 + (**p - '0');
+    d->exponent += is_negative ? -v : v;
+    return n > 0;
+}
+
+/* The usual case without strtof: a mantissa and a power of ten that doubles hold exactly give a double rounded once. It
+ * rounds to the right float unless it stands exactly between two; then, and for denormal floats: false. */
+static bool parse_exact(struct str s, float *ret)
+{
+    static const double POWERS[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                    1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                                    1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+    const int highest = (int)(sizeof POWERS / sizeof POWERS[0]) - 1;
+    const char *p = s.p, *end = s.p + s.n;
+    struct decimal d = {.is_negative = s.n > 0 && *p == '-'};
+    p += d.is_negative;
+    if (!take_digits(&p, end, &d) || !take_exponent(&p, end, &d) || p != end)
+        return false;
+    if (d.exponent < -highest || d.exponent > highest)
+        return false;
+    double v = (double)d.mantissa;
+    v = d.exponent < 0 ? v / POWERS[-d.exponent] : v * POWERS[d.exponent];
+    uint64_t bits;
+    memcpy(&bits, &v, sizeof bits);
+    bool is_between = (bits & UINT64_C(0x1fffffff)) == UINT64_C(0x10000000);
+    if (is_between || (v != 0.0 && v < (double)FLT_MIN) || v > (double)FLT_MAX)
+        return false;
+    *ret = d.is_negative ? -(float)v : (float)v;
+    return true;
+}
+
 bool doc_parse_f32(struct str s, float *ret)
 {
     char text[NUMBER_TEXT_MAX];
+    if (parse_exact(s, ret))
+        return true;
     if (s.n == 0 || s.n >= sizeof text)
         return false;
     for (size_t i = 0; i < s.n; i++) {

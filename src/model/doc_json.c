@@ -219,10 +219,15 @@ static bool take_special(struct doc *d, float *ret)
     return true;
 }
 
+static bool is_number_char(char c)
+{
+    return (c >= '0' && c <= '9') || c == '.' || c == 'e' || c == 'E' || c == '+' || c == '-';
+}
+
 /* End of the characters that a number may have, from p on. */
 static const char *number_end(const char *p)
 {
-    while ((*p >= '0' && *p <= '9') || (*p && strchr(".eE+-", *p)))
+    while (is_number_char(*p))
         p++;
     return p;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "model/doc.h"
 #include "model/tree_model.h"
 #include "test.h"
 
@@ -308,12 +309,71 @@ static void test_every_byte(void **state)
     free(text);
 }
 
+/* Decimal text is rounded once: as strtof, for shortest texts, long ones, and ones exactly between two floats. */
+static void test_numbers(void **state)
+{
+    (void)state;
+    static const char *const TEXTS[] = {
+        "16777217",
+        "16777217.0",
+        "16777219E0",
+        "1.6777217E7",
+        "1e-45",
+        "1.1754943E-38",
+        "3.4028235E38",
+        "9.9999999e37",
+        "-0.0",
+        "-0",
+        "0.1",
+        "5E-1",
+        "123456789012345678901234567890",
+        "1e22",
+        "1E23",
+        "1e-23",
+        "2.5e-5",
+        "8388608.5",
+        "33554431.5",
+        "0.000000000001",
+        "1.00000006",
+        "1.000000059604644775390625",
+        "1.00000017881393432617187",
+        "7.0385307e-26",
+        "1e-400",
+        "000012.5",
+    };
+    struct rng rng;
+    rng_init(&rng, 9);
+    for (size_t i = 0; i < sizeof TEXTS / sizeof TEXTS[0] + 200000; i++) {
+        char text[NUM_TEXT_BYTES];
+        const char *t = text;
+        uint32_t bits = (uint32_t)rng_u64(&rng);
+        float f, want;
+        memcpy(&f, &bits, sizeof f);
+        if (i < sizeof TEXTS / sizeof TEXTS[0])
+            t = TEXTS[i];
+        else if (isfinite(f))
+            num_f32(text, f);
+        else
+            continue;
+        want = strtof(t, NULL);
+        if (!doc_parse_f32(str_c(t), &f) || memcmp(&f, &want, sizeof f) != 0)
+            fail_msg("%s is read as %.9g", t, (double)f);
+    }
+    static const char *const BAD[] = {"",     ".",   "-",   "e5", "1e",  "1.2.3",
+                                      "0x10", "1e+", "inf", "1 ", "--1", "+"};
+    for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++) {
+        float f;
+        if (doc_parse_f32(str_c(BAD[i]), &f))
+            fail_msg("'%s' was read", BAD[i]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_by_hand),    cmocka_unit_test(test_versions),
-        cmocka_unit_test(test_damages),    cmocka_unit_test(test_foreign),
-        cmocka_unit_test(test_every_byte),
+        cmocka_unit_test(test_numbers),  cmocka_unit_test(test_by_hand),
+        cmocka_unit_test(test_versions), cmocka_unit_test(test_damages),
+        cmocka_unit_test(test_foreign),  cmocka_unit_test(test_every_byte),
     };
     return RUN_TESTS(tests);
 }
