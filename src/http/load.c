@@ -65,6 +65,7 @@ void load_close(struct load *l)
 void load_answered(struct load *l, struct load_item *it, int status, struct str body)
 {
     l->n_under_way--;
+    l->wait_until_ns = 0; /* an answer is what a wait is ended by */
     l->stats.n_answers++;
     if (!l->calls->done(l->calls->arg, it->tag, status, body))
         l->is_stopped = true;
