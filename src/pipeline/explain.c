@@ -3,46 +3,61 @@
 #include "pipeline/graph.h"
 
 #define TEXT_MAX    96
+#define TEXT_BEFORE 24 /* bytes shown before the first difference of long texts */
 #define CHANGES_MAX 50
 
-/* A leaf for people: digests by their first twelve digits, long texts cut. */
-static struct json *leaf(const struct json *v, struct arena *a)
+/* A value as text, in a buffer of the caller's. */
+static void leaf_text(const struct json *v, struct buf *out)
 {
-    struct buf out;
-    struct json *ret = NULL;
+    buf_init(out, (size_t)1 << 20);
     if (v == NULL)
-        return NULL;
-    buf_init(&out, (size_t)1 << 20);
+        return;
     if (v->type == JSON_STR)
-        buf_str(&out, v->u.s);
-    else if (json_write(v, JSON_COMPACT, &out, NULL) != ERR_OK)
-        buf_c(&out, "…");
-    struct str s = buf_view(&out);
-    bool is_hex = s.n == 64 && strspn(s.p, "0123456789abcdef") == 64;
-    if (is_hex) {
-        ret = json_str(a, str_n(s.p, 12));
-    } else if (s.n > TEXT_MAX) {
-        size_t n = TEXT_MAX;
-        while (n > 0 && ((unsigned char)s.p[n] & 0xC0) == 0x80)
-            n--;
-        ret = json_fmt(a, "%.*s…", (int)n, s.p);
-    } else {
-        ret = json_str(a, s);
-    }
-    buf_fini(&out);
-    return ret;
+        buf_str(out, v->u.s);
+    else if (json_write(v, JSON_COMPACT, out, NULL) != ERR_OK)
+        buf_c(out, "?");
+}
+
+static bool is_inside(const char *p)
+{
+    return ((unsigned char)*p & 0xC0) == 0x80;
+}
+
+/* For people: digests by their first twelve digits, long texts around the place `from` where they begin to differ. */
+static struct json *leaf(struct str s, size_t from, struct arena *a)
+{
+    if (s.n == 64 && strspn(s.p, "0123456789abcdef") == 64)
+        return json_str(a, str_n(s.p, 12));
+    if (s.n <= TEXT_MAX)
+        return json_str(a, s);
+    size_t begin = from > TEXT_BEFORE ? from - TEXT_BEFORE : 0;
+    while (begin > 0 && is_inside(s.p + begin))
+        begin--;
+    size_t n = s.n - begin < TEXT_MAX ? s.n - begin : TEXT_MAX;
+    while (n > 0 && begin + n < s.n && is_inside(s.p + begin + n))
+        n--;
+    return json_fmt(a, "%s%.*s%s", begin > 0 ? "…" : "", (int)n, s.p + begin,
+                    begin + n < s.n ? "…" : "");
 }
 
 static void change(struct json *list, const char *what, const struct json *from,
                    const struct json *to, struct arena *a)
 {
+    struct buf was, is;
+    size_t same = 0;
     if (json_len(list) >= CHANGES_MAX)
         return;
+    leaf_text(from, &was);
+    leaf_text(to, &is);
+    while (same < was.n && same < is.n && was.p[same] == is.p[same])
+        same++;
     struct json *c = json_obj(a);
     (void)json_set(a, c, "what", json_cstr(a, what));
-    (void)json_set(a, c, "from", leaf(from, a));
-    (void)json_set(a, c, "to", leaf(to, a));
+    (void)json_set(a, c, "from", from != NULL ? leaf(buf_view(&was), same, a) : NULL);
+    (void)json_set(a, c, "to", to != NULL ? leaf(buf_view(&is), same, a) : NULL);
     (void)json_add(a, list, c);
+    buf_fini(&was);
+    buf_fini(&is);
 }
 
 static void diff(struct json *list, const char *path, const struct json *from,

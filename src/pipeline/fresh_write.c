@@ -133,6 +133,7 @@ enum err_code fresh_write(struct pipe *p, const struct pipeline_result *res, str
     for (size_t i = 0; i < p->n_revision_paths; i++)
         add_path(p, r, p->revision_paths[i]);
     add_path(p, r, "pawl.yaml");
+    add_path(p, r, "dvc.yaml");
     if (p->spec->evaluate.cases_path != NULL)
         add_path(p, r, p->spec->evaluate.cases_path);
     fresh_record_path(r, str_printf(p->a, "%s/decisions.log", p->host->home));

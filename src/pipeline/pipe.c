@@ -224,6 +224,19 @@ struct json *pipe_parts_json(const struct pipe_parts *x, struct arena *a)
     return d;
 }
 
+bool pipe_is_output(const struct pipeline_spec *spec, const char *path)
+{
+    for (size_t i = 0; i < spec->steps.n; i++) {
+        const struct user_step *u = &spec->steps.p[i];
+        for (size_t k = 0; k < u->n_writes; k++) {
+            size_t n = strlen(u->writes[k]);
+            if (strncmp(path, u->writes[k], n) == 0 && (path[n] == '\0' || path[n] == '/'))
+                return true;
+        }
+    }
+    return false;
+}
+
 /* Configuration is in the definitions already; what is left are programs and what they read. */
 static bool is_config(const char *path)
 {

@@ -135,6 +135,11 @@ enum err_code pipe_dataset_build(struct pipe *p, struct step *s, struct dataset_
 /* The dataset's plan without categories (plan_of_spec.c), from the columns the dataset step reports. */
 enum err_code pipe_plan(struct pipe *p, struct arena *a, struct json **ret,
                         struct err *err) MUST_CHECK;
+/* Does a step write this path (relative to the project)? Then it is no part of the revision. */
+bool pipe_is_output(const struct pipeline_spec *spec, const char *path);
+/* Digest over what a check said, without when it was asked and how old things were then. */
+enum err_code pipe_verdict_digest(const struct json *report, const char *list, struct digest *ret,
+                                  struct err *err) MUST_CHECK;
 /* Digest of the files that commands run: everything of the revision but YAML; with the lock file. */
 enum err_code pipe_code_digest(struct pipe *p, struct arena *a, const char **ret_hex,
                                struct err *err) MUST_CHECK;

@@ -1,5 +1,6 @@
 /* The end of a run's record, and finding runs again. */
 #include "base/check.h"
+#include "base/file.h"
 #include "pipeline/pipe.h"
 
 enum err_code record_keys(const struct pipe *p, char ret[DIGEST_HEX_BYTES], struct err *err)
@@ -129,23 +130,38 @@ enum err_code record_close(struct pipe *p, const struct pipeline_result *res, co
 
 /* ---- the owner's start ---- */
 
-struct recovery {
-    int64_t at_us, n;
-};
-
-static enum err_code recover_tx(struct db_tx *tx, void *arg, struct err *err)
+static enum err_code count_cut(struct db_tx *tx, void *arg, struct err *err)
 {
-    struct recovery *x = arg;
-    return db_get_i64(tx, &x->n, err, "SELECT COUNT(*) FROM pipeline_runs WHERE state = 'running'",
+    return db_get_i64(tx, arg, err, "SELECT COUNT(*) FROM pipeline_runs WHERE state = 'running'",
                       "");
 }
 
-/* Left as they are: the next run of the project resumes its own, or ends it. Only the count is told. */
+static enum err_code clear_tmp(const struct pipeline_host *host, struct err *err)
+{
+    struct arena a;
+    char **names = NULL;
+    size_t n = 0;
+    arena_init(&a, (size_t)16 << 20);
+    const char *dir = path_join(&a, host->home, "tmp");
+    enum err_code code = dir != NULL ? ERR_OK : arena_err(&a, err);
+    if (code == ERR_OK && dir_exists(dir))
+        code = dir_list(dir, &a, &names, &n, err);
+    for (size_t i = 0; code == ERR_OK && i < n; i++) {
+        const char *path = path_join(&a, dir, names[i]);
+        if (path != NULL && strncmp(names[i], "run-", 4) == 0)
+            code = dir_remove(path, err);
+    }
+    arena_fini(&a);
+    return code;
+}
+
 enum err_code pipeline_recover(const struct pipeline_host *host, int64_t *ret_n, struct err *err)
 {
-    struct recovery x = {.at_us = clock_now_us(host->clock)};
-    enum err_code code = db_read(host->db, recover_tx, &x, err);
+    int64_t n = 0;
+    enum err_code code = db_read(host->db, count_cut, &n, err);
     if (code == ERR_OK)
-        *ret_n = x.n;
+        code = clear_tmp(host, err);
+    if (code == ERR_OK)
+        *ret_n = n;
     return code;
 }

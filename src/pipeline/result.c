@@ -109,6 +109,8 @@ static struct json *model_json_of(struct pipe *p, struct arena *a)
     if (is_good(p->evaluate)) {
         (void)json_set(a, v, "report", json_cstr(a, step_out(p->evaluate, "report")));
         (void)json_set(a, v, "threshold", json_copy(a, json_get(p->evaluate->out, "threshold")));
+        (void)json_set(a, v, "split", json_copy(a, json_get(p->evaluate->out, "split")));
+        (void)json_set(a, v, "metrics", json_copy(a, json_get(p->evaluate->out, "metrics")));
     }
     if (is_good(p->register_)) {
         (void)json_set(a, v, "name", json_cstr(a, step_out(p->register_, "name")));
@@ -271,10 +273,11 @@ static enum err_code read_stored(struct db_tx *tx, void *arg, struct err *err)
     struct db_rows *r = NULL;
     x->text = x->state = NULL;
     /* The registry names the training run, which is a child of the pipeline's. */
-    enum err_code code = db_query(tx, &r, err,
-                                  "SELECT result, state FROM pipeline_runs WHERE run_id = ? OR run_id = "
-                                  "(SELECT parent_id FROM runs WHERE id = ?)",
-                                  "ss", x->run, x->run);
+    enum err_code code =
+        db_query(tx, &r, err,
+                 "SELECT result, state FROM pipeline_runs WHERE run_id = ? OR run_id = "
+                 "(SELECT parent_id FROM runs WHERE id = ?)",
+                 "ss", x->run, x->run);
     if (code != ERR_OK)
         return code;
     if (db_next(r)) {

@@ -126,13 +126,10 @@ static void set_times(struct pipe *p)
 /* The files of a dvc.yaml project are its stages' own matter: the revision is that file. */
 static enum err_code revision_of(struct pipe *p, struct cfg_problems *ps, struct err *err)
 {
-    static const char *DVC[] = {"dvc.yaml"};
-    const char **paths = DVC;
+    const char *dvc[] = {"dvc.yaml"};
+    const char **paths = dvc;
     size_t n = 1;
     struct revision rev;
-    struct revision_new meta = {.project = p->spec->project.name,
-                                .author = p->order->actor != NULL ? p->order->actor : "local",
-                                .at_us = clock_now_us(p->host->clock)};
     if (p->order->revision != NULL) {
         p->revision = p->order->revision;
         return ERR_OK;
@@ -142,13 +139,26 @@ static enum err_code revision_of(struct pipe *p, struct cfg_problems *ps, struct
         code = revision_files(&p->spec->file, &p->spec->project, p->a, &paths, &n, ps, err);
     if (code == ERR_OK)
         code = cfg_problems_err(ps, err);
+    size_t kept = 0;
+    for (size_t i = 0; code == ERR_OK && i < n; i++) {
+        if (!pipe_is_output(p->spec, paths[i]))
+            paths[kept++] = paths[i];
+    }
+    n = kept;
+    struct revision_new meta = {.dir = p->spec->dir,
+                                .paths = paths,
+                                .n_paths = n,
+                                .project = p->spec->project.name,
+                                .author = p->order->actor != NULL ? p->order->actor : "local",
+                                .at_us = clock_now_us(p->host->clock)};
     if (code == ERR_OK)
-        code = revision_make(p->host->db, p->host->blobs, p->spec->dir, paths, n, &meta, p->a, &rev,
-                             err);
+        code = revision_store(p->host->db, p->host->blobs, &meta, p->a, &rev, err);
     if (code == ERR_OK && (p->revision = str_dup(p->a, str_c(rev.digest))) == NULL)
         code = arena_err(p->a, err);
-    p->revision_paths = paths;
-    p->n_revision_paths = n;
+    if (!p->spec->is_dvc) {
+        p->revision_paths = paths;
+        p->n_revision_paths = n;
+    }
     return code;
 }
 

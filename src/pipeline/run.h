@@ -136,14 +136,14 @@ enum err_code pipeline_run(const struct pipeline_host *host, const struct pipeli
 enum err_code pipeline_steps(const struct pipeline_host *host, const char *root, struct arena *a,
                              struct json **ret, struct err *err) MUST_CHECK;
 
-/* The result of an earlier run from its record: what a release is made of later. ERR_NOT_FOUND, or
+/* The result of an earlier run (or of the run that a step's run belongs to) from its record: what a release is made of later. ERR_NOT_FOUND, or
  * ERR_REFUSED when the run did not come to a model. */
 enum err_code pipeline_result_load(const struct pipeline_host *host, const char *run_id,
                                    struct arena *a, struct pipeline_result *ret,
                                    struct err *err) MUST_CHECK;
 
-/* How many runs a dead process left: the next run of the same project resumes its own and ends the
- * others. For the owner of the home at its start. */
+/* For the owner of the home at its start: removes what dead runs left in tmp/; *ret_n: how many runs were
+ * cut short (the next run of the same project resumes its own and ends the others). */
 enum err_code pipeline_recover(const struct pipeline_host *host, int64_t *ret_n,
                                struct err *err) MUST_CHECK;
 

@@ -130,6 +130,27 @@ static enum err_code references(struct pipe *p, const struct checks_of_source *c
     return code;
 }
 
+enum err_code pipe_verdict_digest(const struct json *report, const char *list, struct digest *ret,
+                                  struct err *err)
+{
+    static const char *const KEYS[] = {"name", "view", "verdict", "failing"};
+    struct arena a;
+    arena_init(&a, (size_t)64 << 20);
+    struct json *all = json_arr(&a);
+    const struct json *rules = json_get(report, list);
+    for (size_t i = 0; i < json_len(rules); i++) {
+        struct json *r = json_obj(&a);
+        for (size_t k = 0; k < ARRAY_LEN(KEYS); k++) {
+            const struct json *v = json_get(json_at(rules, i), KEYS[k]);
+            (void)json_set(&a, r, KEYS[k], v != NULL ? json_copy(&a, v) : NULL);
+        }
+        (void)json_add(&a, all, r);
+    }
+    enum err_code code = json_digest(all, "verdicts", ret, err);
+    arena_fini(&a);
+    return code;
+}
+
 static enum err_code blocked(const struct json *report, struct err *err)
 {
     struct buf text;
@@ -158,7 +179,7 @@ static enum err_code validate_run(void *ctx, struct step *s, struct json **ret, 
     if (code != ERR_OK)
         return code;
     struct digest d;
-    code = json_digest(report, "report", &d, err);
+    code = pipe_verdict_digest(report, "rules", &d, err);
     if (code != ERR_OK)
         return code;
     (void)json_set(a, report, "digest", json_hex(a, &d));
@@ -201,7 +222,7 @@ static enum err_code future_run(void *ctx, struct step *s, struct json **ret, st
     if (code == ERR_OK)
         code = views_check_future(&p->env, &p->spec->features, bindings, a, &report, err);
     if (code == ERR_OK)
-        code = json_digest(report, "report", &d, err);
+        code = pipe_verdict_digest(report, "views", &d, err);
     if (code != ERR_OK)
         return code;
     (void)json_set(a, report, "digest", json_hex(a, &d));

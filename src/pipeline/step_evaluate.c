@@ -301,24 +301,28 @@ static size_t gather(struct pipe *p, struct pipeline_model ms[PIPELINE_MODELS_MA
     return n;
 }
 
-/* The candidate's metrics of the benchmark split, as the run's. */
-static enum err_code log_metrics(struct pipe *p, struct step *s, const struct json *report,
+/* The candidate's metrics on the benchmark rows. */
+static const struct json *candidate_metrics(const struct json *report, const char **ret_split)
+{
+    const char *split = json_get_c(json_get(report, "benchmark"), "split");
+    const struct json *of = json_path(report, "models.candidate.splits");
+    *ret_split = split != NULL ? split : "test";
+    return json_get(json_get(of, *ret_split), "metrics");
+}
+
+static enum err_code log_metrics(struct pipe *p, struct step *s, const struct json *metrics,
                                  struct err *err)
 {
     struct arena *a = &s->arena;
-    const char *split = json_get_c(json_get(report, "benchmark"), "split");
-    const struct json *of = json_path(report, "models.candidate.splits");
-    const struct json *metrics = json_get(json_get(of, split != NULL ? split : "test"), "metrics");
     struct metric_point *list = ARENA_NEW_N(a, struct metric_point, json_len(metrics) + 1);
     size_t n = 0;
     if (list == NULL)
         return arena_err(a, err);
     for (size_t i = 0; i < json_len(metrics); i++) {
         const struct json_member *m = &metrics->u.obj.members[i];
-        const struct json *value = json_get(m->val, "value");
         list[n].key = str_dup(a, m->key);
         list[n].at_us = clock_now_us(p->host->clock);
-        if (json_as_f64(value, &list[n].value))
+        if (json_as_f64(json_get(m->val, "value"), &list[n].value))
             n++;
     }
     struct run_batch b = {.metrics = list, .n_metrics = n};
@@ -337,6 +341,7 @@ static enum err_code evaluate_run(void *ctx, struct step *s, struct json **ret, 
     struct pipeline_model ms[PIPELINE_MODELS_MAX];
     struct pipeline_models models = {.p = ms, .n = gather(p, ms)};
     struct json *report = NULL, *out = json_obj(a);
+    const char *split = NULL;
     struct digest d;
     struct buf text;
     buf_init(&text, PIPE_BLOB_MAX);
@@ -346,10 +351,13 @@ static enum err_code evaluate_run(void *ctx, struct step *s, struct json **ret, 
     if (code == ERR_OK)
         code = blob_put_bytes(p->host->blobs, buf_view(&text), &d, err);
     buf_fini(&text);
+    const struct json *metrics = code == ERR_OK ? candidate_metrics(report, &split) : NULL;
     if (code == ERR_OK)
-        code = log_metrics(p, s, report, err);
+        code = log_metrics(p, s, metrics, err);
     if (code != ERR_OK)
         return code;
+    (void)json_set(a, out, "split", json_cstr(a, split));
+    (void)json_set(a, out, "metrics", metrics != NULL ? json_copy(a, metrics) : NULL);
     (void)json_set(a, out, "digest", json_hex(a, &d));
     (void)json_set(a, out, "report", json_hex(a, &d));
     (void)json_set(a, out, "threshold",

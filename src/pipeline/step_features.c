@@ -402,7 +402,7 @@ static enum err_code leakage_run(void *ctx, struct step *s, struct json **ret, s
     if (code == ERR_OK)
         code = leakage_check_dataset(&p->env, &o, a, &report, err);
     if (code == ERR_OK)
-        code = json_digest(report, "report", &d, err);
+        code = pipe_verdict_digest(report, "checks", &d, err);
     if (code != ERR_OK)
         return code;
     *ret = json_set(a, report, "digest", json_hex(a, &d));

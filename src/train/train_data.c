@@ -223,6 +223,7 @@ enum err_code train_rows_write(struct table *t, const struct plan *p, const stru
 {
     float *matrix = NULL;
     struct column *computed = NULL;
+    int64_t n = 0;
     size_t k = plan_n_inputs(p);
     struct column *out = ARENA_NEW_N(a, struct column, k + 2);
     enum err_code code = ERR_OK;
@@ -242,7 +243,7 @@ enum err_code train_rows_write(struct table *t, const struct plan *p, const stru
         code = table_put(t, "pawl_export", out, k + 2, err);
     }
     if (code == ERR_OK)
-        code = table_write_parquet(t, STR("SELECT * FROM pawl_export"), path, NULL, err);
+        code = table_write_parquet(t, STR("SELECT * FROM pawl_export"), path, &n, err);
     if (code == ERR_OK)
         code = table_exec(t, TABLE_SQL("DROP TABLE pawl_export"), err);
     return code;
