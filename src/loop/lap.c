@@ -322,6 +322,25 @@ struct laps_query {
     struct json *list;
 };
 
+/* A lap that came to a rollout ends as that does. */
+static const char *lap_shown_state(const struct db_rows *rows)
+{
+    struct str lap = db_str(rows, 4), rollout = db_str(rows, 12);
+
+    if (!str_is(lap, LAP_STATE_NAMES[LAP_ROLLING])) {
+        for (int s = 0; s < LAP_STATE_N; s++)
+            if (str_is(lap, LAP_STATE_NAMES[s]))
+                return LAP_STATE_NAMES[s];
+        return "unknown";
+    }
+    if (str_is(rollout, ROLLOUT_STATE_NAMES[ROLLOUT_DONE]))
+        return LAP_STATE_NAMES[LAP_LIVE];
+    for (int s = ROLLOUT_ROLLED_BACK; s < ROLLOUT_STATE_N; s++)
+        if (str_is(rollout, ROLLOUT_STATE_NAMES[s]))
+            return ROLLOUT_STATE_NAMES[s];
+    return LAP_STATE_NAMES[LAP_ROLLING];
+}
+
 static struct json *lap_row_json(const struct db_rows *rows, struct arena *a)
 {
     struct json *o = json_obj(a);
@@ -330,7 +349,7 @@ static struct json *lap_row_json(const struct db_rows *rows, struct arena *a)
     json_set(a, o, "endpoint", json_str(a, db_str(rows, 1)));
     json_set(a, o, "trigger", json_str(a, db_str(rows, 2)));
     json_set(a, o, "why", db_is_null(rows, 3) ? NULL : json_str(a, db_str(rows, 3)));
-    json_set(a, o, "state", json_str(a, db_str(rows, 4)));
+    json_set(a, o, "state", json_cstr(a, lap_shown_state(rows)));
     json_set(a, o, "run", db_is_null(rows, 5) ? NULL : json_str(a, db_str(rows, 5)));
     json_set(a, o, "release", db_i64(rows, 6) ? json_fmt(a, "r%lld", (long long)db_i64(rows, 6)) : NULL);
     json_set(a, o, "rollout", db_i64(rows, 7) ? json_int(a, db_i64(rows, 7)) : NULL);
@@ -345,9 +364,10 @@ static enum err_code laps_read(struct db_tx *tx, void *arg, struct err *err)
     struct laps_query *q = arg;
     struct db_rows *rows;
     enum err_code code = db_query(tx, &rows, err,
-                                  "SELECT id, endpoint, trigger_kind, evidence, state, run_id, release, rollout, started_us, "
-                                  "started_wall_us, ended_wall_us, note FROM laps WHERE (? = '' OR endpoint = ?) "
-                                  "ORDER BY id DESC LIMIT ?",
+                                  "SELECT l.id, l.endpoint, l.trigger_kind, l.evidence, l.state, l.run_id, l.release, l.rollout, "
+                                  "l.started_us, l.started_wall_us, l.ended_wall_us, l.note, r.state FROM laps l "
+                                  "LEFT JOIN rollouts r ON r.id = l.rollout WHERE (? = '' OR l.endpoint = ?) "
+                                  "ORDER BY l.id DESC LIMIT ?",
                                   "ssi", q->endpoint, q->endpoint, q->limit);
 
     if (code != ERR_OK)

@@ -5,6 +5,8 @@
 #include "base/check.h"
 #include "monitor/monitor_int.h"
 
+#define DRIFT_SHARE_MIN 0.9
+
 struct evaluation {
     struct monitor *m;
     struct mon_endpoint *ep;
@@ -44,6 +46,16 @@ static enum err_code tell(struct evaluation *e, struct monitor_event *ev, const 
     return code;
 }
 
+/* Share of the endpoint's requests of this window that the release answered. */
+static double window_share(const struct mon_endpoint *ep, const struct window *w)
+{
+    double all = 0;
+
+    for (size_t i = 0; i < ep->n_windows; i++)
+        all += ep->windows[i]->start_us == w->start_us ? (double)ep->windows[i]->n : 0;
+    return all > 0 ? (double)w->n / all : 1;
+}
+
 static enum err_code judge_drift(struct evaluation *e, struct mon_release *rel, struct window *w, struct err *err)
 {
     struct drift_outcome o;
@@ -52,7 +64,8 @@ static enum err_code judge_drift(struct evaluation *e, struct mon_release *rel, 
     size_t n = rel->n_drift;
     enum drift_verdict last[VERDICTS_KEPT];
 
-    if (!rel->baseline)
+    /* A release that came, went or shared the traffic saw other hours or other entities than its reference did. */
+    if (!rel->baseline || window_share(e->ep, w) < DRIFT_SHARE_MIN)
         return ERR_OK;
     if (window_drift(w, rel->baseline, &e->ep->spec, &e->m->scratch, &o, err) != ERR_OK)
         return err->code;
