@@ -40,14 +40,15 @@ static enum err_code open_dir(struct engine *e, const char *dir, struct err *err
     if (rc != ERR_OK)
         return rc;
     e->signature = info.signature;
-    const char *data = json_get_c(json_get(info.flavors, e->kind->flavor), "data");
+    const struct json *flavor = json_get(info.flavors, e->kind->flavor);
+    const char *data = json_get_c(flavor, "data");
     data = data ? data : info.data;
     if (!data)
         return err_set(err, ERR_PARSE, "MLmodel: flavors.%s.data is missing", e->kind->flavor);
     char *path = path_join(&e->arena, dir, data);
     if (!path)
         return arena_err(&e->arena, err);
-    rc = e->kind->open(e, path, err);
+    rc = e->kind->open(e, flavor, path, err);
     return rc == ERR_OK ? rc : err_wrap(err, "%s", data);
 }
 
@@ -78,7 +79,7 @@ enum err_code engine_open(const char *path, const struct digest *expect, struct 
         rc = open_dir(e, path, err);
     } else if (rc == ERR_OK) {
         e->kind = &ENGINE_TREES;
-        rc = e->kind->open(e, path, err);
+        rc = e->kind->open(e, NULL, path, err);
     }
     if (rc != ERR_OK) {
         engine_close(e);

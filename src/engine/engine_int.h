@@ -11,9 +11,10 @@ struct engine_kind {
     const char *name;
     const char *flavor; /* of the MLmodel file that it understands */
     bool is_inline;
-    /* model_path: the flavor's data inside the directory, or a bare file. Fills e->state and the
+    /* flavor: its section of MLmodel, NULL for a bare file; model_path: its data, or the bare file. Fills e->state and the
      * facts below. */
-    enum err_code (*open)(struct engine *e, const char *model_path, struct err *err);
+    enum err_code (*open)(struct engine *e, const struct json *flavor, const char *model_path,
+                          struct err *err);
     void (*close)(struct engine *e);
     const char *(*input_name)(const struct engine *e, size_t i);
     enum err_code (*predict)(const struct engine *e, const float *rows, size_t n_rows,

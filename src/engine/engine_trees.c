@@ -29,7 +29,8 @@ static enum err_code check_signature(const struct engine *e, const struct tree_m
     return ERR_OK;
 }
 
-static enum err_code trees_open(struct engine *e, const char *model_path, struct err *err)
+static enum err_code trees_open(struct engine *e, const struct json *flavor, const char *model_path,
+                                struct err *err)
 {
     struct arena text_arena;
     struct str text;
@@ -45,6 +46,9 @@ static enum err_code trees_open(struct engine *e, const char *model_path, struct
         tree_model_free(m);
         return rc;
     }
+    const char *model_class = json_get_c(flavor, "model_class");
+    if (model_class && strstr(model_class, ".sklearn."))
+        tree_model_keep_best(m);
     e->state = m;
     e->task = task_of(tree_model_task(m));
     e->n_inputs = tree_model_n_inputs(m);

@@ -83,7 +83,9 @@ struct tree_model {
     size_t n_sets;
     uint32_t *set_words;
     size_t n_set_words;
-    float *base_margin; /* n_groups */
+    float *base_margin;       /* n_groups */
+    int64_t best_iteration;   /* -1: not noted */
+    size_t n_iteration_trees; /* of one iteration */
 };
 
 /* ---- building ---- */

@@ -69,6 +69,19 @@ void tree_model_free(struct tree_model *m)
     free(m);
 }
 
+void tree_model_keep_best(struct tree_model *m)
+{
+    if (m->best_iteration < 0 || m->best_iteration >= TREE_TREES_MAX)
+        return;
+    size_t n = ((size_t)m->best_iteration + 1) * m->n_iteration_trees;
+    if (n >= m->n_trees)
+        return;
+    m->n_trees = n;
+    m->n_blocks = (n + TREE_LANES - 1) / TREE_LANES;
+    for (size_t i = n; i < m->n_blocks * TREE_LANES; i++)
+        m->groups[i] = TREE_GROUPS_MAX; /* summed by none */
+}
+
 size_t tree_model_n_inputs(const struct tree_model *m)
 {
     return m->n_features;

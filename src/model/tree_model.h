@@ -51,6 +51,10 @@ struct tree_feature {
  * Cost    linear in the text */
 enum err_code tree_model_read(struct str text, struct tree_model **ret, struct err *err) MUST_CHECK;
 void tree_model_free(struct tree_model *m); /* accepts NULL */
+/* Keeps only the trees up to the best iteration that early stopping noted in the file, as the
+ * library's scikit-learn classes predict (its Booster uses all trees). Without a note: no change. To be
+ * called before the model is shared. */
+void tree_model_keep_best(struct tree_model *m);
 
 size_t tree_model_n_inputs(const struct tree_model *m);
 size_t tree_model_n_outputs(

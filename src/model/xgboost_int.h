@@ -14,7 +14,7 @@ struct xgboost_file {
     struct arena *tmp;
     int64_t version[3];
     bool has_version, has_trees, has_booster;
-    int64_t n_features, n_classes, n_targets, n_trees, n_parallel;
+    int64_t n_features, n_classes, n_targets, n_trees, n_parallel, best_iteration;
     struct str base_score, objective, booster;
     struct str *names, *types; /* of the features; none or n_features */
     size_t n_names, n_types;

@@ -141,6 +141,21 @@ static enum err_code read_objective(struct xgboost_file *f, struct doc *d, struc
     return doc_skip(d, err);
 }
 
+/* Free text of training programs; of it only what early stopping notes. */
+static enum err_code read_attribute(struct xgboost_file *f, struct doc *d, struct str key,
+                                    struct err *err)
+{
+    struct str text;
+    enum doc_kind kind;
+    enum err_code rc = doc_peek(d, &kind, err);
+    if (rc != ERR_OK || kind != DOC_STRING || !str_is(key, "best_iteration"))
+        return rc == ERR_OK ? doc_skip(d, err) : rc;
+    rc = doc_string(d, &text, err);
+    if (rc == ERR_OK && parse_i64(text, &f->best_iteration, NULL) != ERR_OK)
+        f->best_iteration = -1;
+    return rc;
+}
+
 static enum err_code read_learner(struct xgboost_file *f, struct doc *d, struct str key,
                                   struct err *err)
 {
@@ -152,6 +167,8 @@ static enum err_code read_learner(struct xgboost_file *f, struct doc *d, struct 
         f->has_booster = true;
         return read_object(f, d, read_booster, "gradient_booster", err);
     }
+    if (str_is(key, "attributes"))
+        return read_object(f, d, read_attribute, "attributes", err);
     if (str_is(key, "learner_model_param"))
         return read_object(f, d, read_learner_param, "learner_model_param", err);
     if (str_is(key, "objective"))
@@ -209,6 +226,10 @@ static enum err_code check_sizes(const struct xgboost_file *f, struct err *err)
         return err_set(err, ERR_LIMIT,
                        "learner_model_param: num_class %lld or num_target %lld is outside 0..%d",
                        (long long)f->n_classes, (long long)f->n_targets, TREE_GROUPS_MAX);
+    if (f->n_parallel < 0 || f->n_parallel > TREE_TREES_MAX)
+        return err_set(err, ERR_LIMIT,
+                       "gbtree_model_param.num_parallel_tree: %lld is outside 0..%d",
+                       (long long)f->n_parallel, TREE_TREES_MAX);
     if (f->n_names && f->n_names != (size_t)f->n_features)
         return err_set(err, ERR_PARSE, "feature_names: %zu names, but num_feature is %lld",
                        f->n_names, (long long)f->n_features);
@@ -242,6 +263,8 @@ static enum err_code make_objective(struct xgboost_file *f, struct err *err)
     m->objective = tree_objective_find(f->objective);
     m->n_groups = (size_t)(f->n_classes > f->n_targets ? f->n_classes : f->n_targets);
     m->n_groups = m->n_groups ? m->n_groups : 1;
+    m->best_iteration = f->best_iteration;
+    m->n_iteration_trees = m->n_groups * (size_t)(f->n_parallel > 1 ? f->n_parallel : 1);
     if (m->objective) {
         if (m->objective->task == TREE_MULTICLASS && m->n_groups < 2)
             return err_set(err, ERR_PARSE,
@@ -315,7 +338,8 @@ static enum err_code make_trees(struct xgboost_file *f, struct err *err)
 static enum err_code read_file(struct doc *d, struct tree_model *m, struct arena *tmp,
                                struct err *err)
 {
-    struct xgboost_file f = {.m = m, .tmp = tmp, .n_features = -1, .n_trees = -1};
+    struct xgboost_file f = {
+        .m = m, .tmp = tmp, .n_features = -1, .n_trees = -1, .best_iteration = -1};
     enum err_code rc = read_object(&f, d, read_top, "", err);
     if (rc == ERR_OK)
         rc = check_version(&f, err);

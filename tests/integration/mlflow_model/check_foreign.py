@@ -68,6 +68,19 @@ coded = CODES.copy()
 coded[:, 1] = frame["b"].cat.codes
 compare("saved by MLflow", f"{SCRATCH}/saved", booster, matrix, coded)
 
+# The scikit-learn classes stop at the best iteration.
+for label, extra in ((Z > 0, {}), (np.digitize(Z, [-1, 1]), {"num_parallel_tree": 2, "subsample": 0.7})):
+    wrapped = xgboost.XGBClassifier(n_estimators=60, learning_rate=0.6, early_stopping_rounds=3, n_jobs=1, **extra)
+    wrapped.fit(X[:1000], label[:1000].astype(int), eval_set=[(X[1000:], label[1000:].astype(int))], verbose=False)
+    assert wrapped.best_iteration < wrapped.get_booster().num_boosted_rounds() - 1
+    folder = f"{SCRATCH}/sklearn{len(extra)}"
+    mlflow.xgboost.save_model(wrapped, folder)
+    assert ours(folder, X).returncode == 0
+    got, want = np.fromfile(f"{SCRATCH}/scores", dtype=np.float32), wrapped.predict_proba(X)
+    want = want[:, 1] if want.shape[1] == 2 else want.ravel()
+    assert (got == want).all(), (got[:5], want[:5])
+    print(f"scikit-learn class, best of {wrapped.get_booster().num_boosted_rounds()} rounds: {len(want)} scores equal")
+
 # What is not understood is refused by name.
 matrix = xgboost.DMatrix(X, label=np.stack([Z, -Z], 1))
 booster = xgboost.train({"multi_strategy": "multi_output_tree"}, matrix, 2)

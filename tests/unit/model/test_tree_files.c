@@ -184,6 +184,8 @@ static const struct damage DAMAGES[] = {
     {"\"num_nodes\":\"3\"", "\"num_nodes\":{}", "tree_param.num_nodes"},
     {"\"num_trees\":\"2\"", "\"num_trees\":\"3\"",
      "2 trees, but tree_info has 2 entries and num_trees is 3"},
+    {"\"num_parallel_tree\":\"1\"", "\"num_parallel_tree\":\"9999999\"",
+     "num_parallel_tree: 9999999 is outside"},
     {"\"tree_info\":[0,0]", "\"tree_info\":[0]", "tree_info has 1 entries"},
     {"\"tree_info\":[0,0]", "\"tree_info\":[0,1]", "tree_info[1]: output 1 of 1"},
     {"\"tree_info\":[0,0]", "\"tree_info\":[0,-1]", "tree_info[1]: output -1"},
