@@ -213,20 +213,24 @@ static enum err_code check_version(const struct xgboost_file *f, struct err *err
     return ERR_OK;
 }
 
+static bool is_within(int64_t v, int64_t max)
+{
+    return v >= 0 && v <= max;
+}
+
 static enum err_code check_sizes(const struct xgboost_file *f, struct err *err)
 {
     if (!f->has_booster || !f->has_trees)
         return err_set(err, ERR_PARSE, "learner.gradient_booster: %s",
                        f->has_booster ? "model.trees is missing" : "missing");
-    if (f->n_features < 0 || f->n_features > TREE_FEATURES_MAX)
+    if (!is_within(f->n_features, TREE_FEATURES_MAX))
         return err_set(err, ERR_LIMIT, "learner_model_param.num_feature: %lld is outside 0..%d",
                        (long long)f->n_features, TREE_FEATURES_MAX);
-    if (f->n_classes < 0 || f->n_classes > TREE_GROUPS_MAX || f->n_targets < 0 ||
-        f->n_targets > TREE_GROUPS_MAX)
+    if (!is_within(f->n_classes, TREE_GROUPS_MAX) || !is_within(f->n_targets, TREE_GROUPS_MAX))
         return err_set(err, ERR_LIMIT,
                        "learner_model_param: num_class %lld or num_target %lld is outside 0..%d",
                        (long long)f->n_classes, (long long)f->n_targets, TREE_GROUPS_MAX);
-    if (f->n_parallel < 0 || f->n_parallel > TREE_TREES_MAX)
+    if (!is_within(f->n_parallel, TREE_TREES_MAX))
         return err_set(err, ERR_LIMIT,
                        "gbtree_model_param.num_parallel_tree: %lld is outside 0..%d",
                        (long long)f->n_parallel, TREE_TREES_MAX);
