@@ -5,11 +5,13 @@
 #include "base/check.h"
 #include "data/data_worker.h"
 #include "data/scan.h"
+#include "data/sketch.h"
 
 #define PROFILE_SQL_MAX (16 << 20)
 #define PROFILE_TOP_N   20
 #define PROFILE_FEW     1000 /* columns of more values have no list of the frequent ones */
 
+/* Each a whole number of hundredths: sketches keep all hundredths. */
 const double PROFILE_QUANTILES[PROFILE_N_QUANTILES] = {
     0, 0.01, 0.05, 0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 0.95, 0.99, 1};
 
@@ -89,24 +91,32 @@ static void ask_column(struct buf *sql, struct arena *a, const struct table_colu
     const char *finite = str_printf(a, "FILTER (WHERE isfinite(%s))", d ? d : "NULL");
     buf_printf(sql, "avg(%s) %s, stddev_samp(%s) %s, CAST(approx_quantile(%s, [", d, finite, d,
                finite, d);
-    for (size_t q = 0; q < PROFILE_N_QUANTILES; q++)
-        buf_printf(sql, "%s%.2f", q ? ", " : "", PROFILE_QUANTILES[q]);
+    for (int q = 0; q <= SKETCH_Q_MAX; q++)
+        buf_printf(sql, "%s%d.%02d", q ? ", " : "", q / SKETCH_Q_MAX, q % SKETCH_Q_MAX);
     buf_printf(sql, "]) %s AS VARCHAR)", finite);
 }
 
-static void column_json(struct profile *p, const struct table_column *c, const struct value *v,
-                        struct json *out)
+static void column_json(struct profile *p, const struct value *v, struct json *out,
+                        struct json *sketch)
 {
-    static const char *const KEYS[ASK_N] = {"nulls", "distinct", "min",      "max",
-                                            "mean",  "std",      "quantiles"};
+    static const char *const KEYS[ASK_QUANTILES] = {"nulls", "distinct", "min",
+                                                    "max",   "mean",     "std"};
     struct json *list = NULL;
     for (int k = 0; k < ASK_QUANTILES; k++)
         json_set(p->a, out, KEYS[k], profile_value_json(p->a, &v[k]));
     struct err ignored = ERR_INIT;
     /* A list of numbers as the engine prints it is JSON. */
     if (v[ASK_QUANTILES].type == VAL_STR &&
-        json_read(v[ASK_QUANTILES].u.s, p->a, &list, &ignored) == ERR_OK)
-        json_set(p->a, out, KEYS[ASK_QUANTILES], list);
+        json_read(v[ASK_QUANTILES].u.s, p->a, &list, &ignored) == ERR_OK &&
+        json_len(list) == SKETCH_Q_MAX + 1)
+        sketch_set_quantiles(p->a, out, sketch, list);
+}
+
+/* The share of all hashes that is kept: about SKETCH_HASHES of them. */
+static double theta_of(const struct value *distinct)
+{
+    double n = distinct->type == VAL_INT ? (double)distinct->u.i : 0;
+    return n <= SKETCH_HASHES ? 1 : SKETCH_HASHES / n;
 }
 
 static bool has_few(const struct table_column *c, const struct value *distinct)
@@ -115,41 +125,55 @@ static bool has_few(const struct table_column *c, const struct value *distinct)
     return c->is_supported && is_kind && distinct->type == VAL_INT && distinct->u.i <= PROFILE_FEW;
 }
 
-/* Frequent values of the columns that have few: one more pass for all of them. */
-static enum err_code top_values(struct profile *p, const struct value *asked, struct json *out,
-                                struct err *err)
+static void ask_sketch(struct buf *sql, const struct table_column *c, const struct value *distinct)
+{
+    double theta = theta_of(distinct);
+    buf_c(sql, ", CAST(to_json(list_sort(list(DISTINCT hash(");
+    table_sql_ident(sql, str_c(c->name));
+    buf_c(sql, ") >> 1) FILTER (WHERE ");
+    table_sql_ident(sql, str_c(c->name));
+    buf_c(sql, " IS NOT NULL");
+    if (theta < 1) {
+        buf_c(sql, " AND hash(");
+        table_sql_ident(sql, str_c(c->name));
+        buf_printf(sql, ") >> 1 < %lld", (long long)(theta * SKETCH_HASH_END));
+    }
+    buf_c(sql, "))) AS VARCHAR), ");
+    if (!has_few(c, distinct)) {
+        buf_c(sql, "NULL");
+        return;
+    }
+    buf_c(sql, "CAST(to_json(list_reverse_sort(list_transform(map_entries(histogram(");
+    table_sql_ident(sql, str_c(c->name));
+    buf_c(sql, ")), e -> {'n': e.value, 'value': e.key}))) AS VARCHAR)");
+}
+
+/* One more pass over all columns: the smallest of their values' hashes, and how often each value of those that have few. */
+static enum err_code sketch_values(struct profile *p, const struct value *asked, struct json *out,
+                                   struct json *sketches, struct err *err)
 {
     struct table_values v = {0};
     size_t n = 0;
-    buf_c(&p->sql, "SELECT ");
-    for (size_t i = 0; i < p->n_cols; i++) {
-        if (!has_few(&p->cols[i], &asked[i * ASK_N + ASK_DISTINCT]))
-            continue;
-        buf_c(&p->sql, n++ ? ", " : "");
-        buf_c(&p->sql,
-              "CAST(to_json(list_slice(list_reverse_sort(list_transform(map_entries(histogram(");
-        table_sql_ident(&p->sql, str_c(p->cols[i].name));
-        buf_printf(&p->sql, ")), e -> {'n': e.value, 'value': e.key})), 1, %d)) AS VARCHAR)",
-                   PROFILE_TOP_N);
-    }
+    buf_c(&p->sql, "SELECT 0");
+    for (size_t i = 0; i < p->n_cols; i++)
+        if (p->cols[i].is_supported)
+            ask_sketch(&p->sql, &p->cols[i], &asked[i * ASK_N + ASK_DISTINCT]);
     buf_c(&p->sql, " FROM ");
     table_sql_ident(&p->sql, p->name);
-    if (n == 0) {
-        buf_reset(&p->sql);
-        return ERR_OK;
-    }
     enum err_code code = fetch(p, 1, &v, err);
-    n = 0;
     for (size_t i = 0; code == ERR_OK && i < p->n_cols; i++) {
-        struct json *list = NULL,
-                    *column = (struct json *)(uintptr_t)json_get(out, p->cols[i].name);
+        struct json *hashes = NULL, *counts = NULL;
         struct err ignored = ERR_INIT;
-        if (!has_few(&p->cols[i], &asked[i * ASK_N + ASK_DISTINCT]))
+        const char *name = p->cols[i].name;
+        if (!p->cols[i].is_supported)
             continue;
-        const struct value *text = &v.p[n++];
-        if (text->type == VAL_STR && column &&
-            json_read(text->u.s, p->a, &list, &ignored) == ERR_OK)
-            json_set(p->a, column, "top", list);
+        const struct value *text = &v.p[1 + 2 * n++];
+        struct json *sketch = (struct json *)(uintptr_t)json_get(sketches, name);
+        if (text[0].type == VAL_STR && json_read(text[0].u.s, p->a, &hashes, &ignored) == ERR_OK)
+            json_set(p->a, sketch, "hashes", hashes);
+        json_set(p->a, sketch, "theta", json_num(p->a, theta_of(&asked[i * ASK_N + ASK_DISTINCT])));
+        if (text[1].type == VAL_STR && json_read(text[1].u.s, p->a, &counts, &ignored) == ERR_OK)
+            sketch_set_counts(p->a, (struct json *)(uintptr_t)json_get(out, name), sketch, counts);
     }
     return code;
 }
@@ -157,7 +181,7 @@ static enum err_code top_values(struct profile *p, const struct value *asked, st
 static enum err_code profile_columns(struct profile *p, struct json *out, struct err *err)
 {
     struct table_values v = {0};
-    struct json *all = json_obj(p->a);
+    struct json *all = json_obj(p->a), *sketches = json_obj(p->a);
     buf_c(&p->sql, "SELECT count(*)");
     for (size_t i = 0; i < p->n_cols; i++)
         ask_column(&p->sql, p->a, &p->cols[i]);
@@ -167,13 +191,15 @@ static enum err_code profile_columns(struct profile *p, struct json *out, struct
     if (code != ERR_OK)
         return code;
     for (size_t i = 0; i < p->n_cols; i++) {
-        struct json *column = json_obj(p->a);
-        column_json(p, &p->cols[i], &v.p[1 + i * ASK_N], column);
+        struct json *column = json_obj(p->a), *sketch = json_obj(p->a);
+        column_json(p, &v.p[1 + i * ASK_N], column, sketch);
         json_set(p->a, all, p->cols[i].name, column);
+        json_set(p->a, sketches, p->cols[i].name, sketch);
     }
     json_set(p->a, out, "rows", json_int(p->a, v.p[0].u.i));
     json_set(p->a, out, "profile", all);
-    return top_values(p, v.p + 1, all, err);
+    json_set(p->a, out, "sketches", sketches);
+    return sketch_values(p, v.p + 1, all, sketches, err);
 }
 
 static enum err_code profile_times(struct profile *p, struct json *out, struct err *err)
@@ -201,33 +227,35 @@ static enum err_code profile_times(struct profile *p, struct json *out, struct e
     return ERR_OK;
 }
 
-/* Rows of each file, in the binding's order: Parquet says it, other files are counted. */
+static enum err_code count_file(struct profile *p, const struct json *file, struct json *binding,
+                                int64_t *ret, struct err *err)
+{
+    struct json *one = json_arr(p->a);
+    struct table_values v = {0};
+    json_add(p->a, one, json_copy(p->a, file));
+    json_set(p->a, binding, "files", one);
+    buf_c(&p->sql, "SELECT count(*) FROM (");
+    enum err_code code = data_scan_sql(binding, false, &p->sql, err);
+    buf_ch(&p->sql, ')');
+    if (code == ERR_OK)
+        code = fetch(p, 1, &v, err);
+    if (code == ERR_OK)
+        *ret = v.p[0].u.i;
+    return code;
+}
+
+/* Rows of each file, in the binding's order: Parquet says it (and `count(*)` reads no more), other files are counted. */
 static enum err_code profile_files(struct profile *p, struct json *out, struct err *err)
 {
     struct json *binding = json_copy(p->a, p->binding), *files = json_arr(p->a);
-    const struct json *list = json_get(binding, "files");
-    struct table_values v = {0};
+    const struct json *list = json_get(p->binding, "files");
     enum err_code code = ERR_OK;
     for (size_t i = 0; code == ERR_OK && i < json_len(list); i++) {
-        struct json *one = json_arr(p->a), *file = json_obj(p->a);
-        const struct json *path = json_get(json_at(list, i), "path");
-        json_add(p->a, one, json_copy(p->a, json_at(list, i)));
-        json_set(p->a, binding, "files", one);
-        if (str_is(json_get_str(binding, "kind"), "parquet")) {
-            buf_c(&p->sql, "SELECT num_rows FROM parquet_file_metadata(");
-            table_sql_text(&p->sql, path->u.s);
-            buf_ch(&p->sql, ')');
-        } else {
-            buf_c(&p->sql, "SELECT count(*) FROM (");
-            code = data_scan_sql(binding, false, &p->sql, err);
-            buf_ch(&p->sql, ')');
-        }
-        if (code == ERR_OK)
-            code = fetch(p, 1, &v, err);
-        if (code != ERR_OK)
-            break;
-        json_set(p->a, file, "path", json_copy(p->a, path));
-        json_set(p->a, file, "rows", json_int(p->a, v.p[0].u.i));
+        struct json *file = json_obj(p->a);
+        int64_t n = 0;
+        code = count_file(p, json_at(list, i), binding, &n, err);
+        json_set(p->a, file, "path", json_copy(p->a, json_get(json_at(list, i), "path")));
+        json_set(p->a, file, "rows", json_int(p->a, n));
         json_add(p->a, files, file);
     }
     if (code == ERR_OK)
@@ -255,6 +283,27 @@ static enum err_code profile_schema(struct profile *p, struct json *out, struct 
     return code;
 }
 
+/* Have all files the columns of the first? Then reading them need not compare. */
+static enum err_code profile_uniform(struct profile *p, struct json *out, struct err *err)
+{
+    const struct json *files = json_get(p->binding, "files");
+    struct table_values v = {0};
+    if (!str_is(json_get_str(p->binding, "kind"), "parquet") || json_len(files) == 0)
+        return ERR_OK;
+    buf_c(&p->sql,
+          "SELECT count(DISTINCT s) FROM (SELECT file_name, string_agg(concat_ws(':', name, type, "
+          "repetition_type, converted_type, logical_type), ',') AS s FROM parquet_schema([");
+    for (size_t i = 0; i < json_len(files); i++) {
+        buf_c(&p->sql, i ? ", " : "");
+        table_sql_text(&p->sql, json_get_str(json_at(files, i), "path"));
+    }
+    buf_c(&p->sql, "]) GROUP BY file_name)");
+    enum err_code code = fetch(p, 1, &v, err);
+    if (code == ERR_OK)
+        json_set(p->a, out, "is_uniform", json_bool(p->a, v.p[0].u.i == 1));
+    return code;
+}
+
 static enum err_code op_profile(struct worker *w, const struct json *args, struct json **ret,
                                 struct err *err)
 {
@@ -269,6 +318,8 @@ static enum err_code op_profile(struct worker *w, const struct json *args, struc
     code = data_scan_bind(p.t, p.binding, err);
     if (code == ERR_OK)
         code = profile_schema(&p, out, err);
+    if (code == ERR_OK)
+        code = profile_uniform(&p, out, err);
     if (code == ERR_OK)
         code = profile_files(&p, out, err);
     if (code == ERR_OK)

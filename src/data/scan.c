@@ -80,7 +80,10 @@ enum err_code data_scan_sql(const struct json *binding, bool has_row, struct buf
     if (is_parquet) {
         buf_c(out, "read_parquet(");
         files_list(out, files);
-        buf_c(out, ", union_by_name=true, hive_partitioning=false)");
+        /* Files known to have one schema: only the first need be opened to see it. */
+        buf_c(out, json_get_bool(binding, "is_uniform", false)
+                       ? ", hive_partitioning=false)"
+                       : ", union_by_name=true, hive_partitioning=false)");
     } else if (str_is(kind, "csv") || str_is(kind, "csv.gz")) {
         buf_c(out, "read_csv(");
         files_list(out, files);
@@ -238,6 +241,30 @@ static enum err_code create_view(struct scan *s, bool has_row, struct err *err)
     return code;
 }
 
+/* Its columns: as the version says, else as the files do. */
+static enum err_code scan_columns(struct scan *s, struct err *err)
+{
+    const struct json *columns = json_get(s->binding, "columns");
+    s->n_cols = json_len(columns);
+    s->cols = ARENA_NEW_N(&s->a, struct table_column, s->n_cols);
+    if (!s->cols)
+        return arena_err(&s->a, err);
+    for (size_t i = 0; i < s->n_cols; i++) {
+        struct table_column *c = &s->cols[i];
+        c->name = json_get_c(json_at(columns, i), "name");
+        c->sql_type = json_get_c(json_at(columns, i), "sql_type");
+        c->is_supported = value_type_from_name(json_get_str(json_at(columns, i), "type"), &c->type);
+        if (!c->name || !c->sql_type)
+            return err_set(err, ERR_INVALID, "column %zu has no name or type", i);
+    }
+    if (s->n_cols > 0)
+        return ERR_OK;
+    enum err_code code = data_scan_sql(s->binding, false, &s->raw, err);
+    if (code == ERR_OK)
+        code = table_describe(s->t, buf_view(&s->raw), &s->a, &s->cols, &s->n_cols, err);
+    return code;
+}
+
 enum err_code data_scan_bind(struct table *t, const struct json *binding, struct err *err)
 {
     struct scan s = {.t = t, .binding = binding};
@@ -248,9 +275,7 @@ enum err_code data_scan_bind(struct table *t, const struct json *binding, struct
     arena_init(&s.a, 64 << 20);
     buf_init(&s.raw, SCAN_SQL_MAX);
     buf_init(&s.sql, SCAN_SQL_MAX);
-    code = data_scan_sql(binding, false, &s.raw, err);
-    if (code == ERR_OK)
-        code = table_describe(t, buf_view(&s.raw), &s.a, &s.cols, &s.n_cols, err);
+    code = scan_columns(&s, err);
     if (code == ERR_OK)
         code = create_view(&s, false, err);
     if (code == ERR_OK)

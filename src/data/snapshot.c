@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "blob/blob.h"
 #include "data/data_worker.h"
+#include "data/profile_update.h"
 #include "data/scan.h"
 #include "data/source_files.h"
 #include "data/version_int.h"
@@ -99,6 +100,7 @@ static enum err_code binding_of_doc(const struct data_env *env, const struct sou
     json_set(a, b, "files", files);
     copy_member(a, b, doc, "columns");
     copy_member(a, b, doc, "digest");
+    copy_member(a, b, doc, "is_uniform");
     bind_spec(b, s, a);
     *ret = b;
     return ERR_OK;
@@ -156,7 +158,8 @@ static struct json *doc_begin(const struct source_spec *s, const struct source_f
 
 static void doc_add_profile(struct json *doc, const struct json *profile, struct arena *a)
 {
-    static const char *const KEYS[] = {"rows", "columns", "time", "known_at", "profile"};
+    static const char *const KEYS[] = {"rows",     "columns", "time",
+                                       "known_at", "profile", "is_uniform"};
     const struct json *files = json_get(doc, "files"), *counted = json_get(profile, "files");
     for (size_t i = 0; i < sizeof KEYS / sizeof *KEYS; i++)
         copy_member(a, doc, profile, KEYS[i]);
@@ -165,14 +168,13 @@ static void doc_add_profile(struct json *doc, const struct json *profile, struct
 }
 
 static enum err_code profile_new(const struct data_env *env, const struct source_spec *s,
-                                 struct json *doc, struct arena *a, struct err *err)
+                                 struct json *doc, const struct json *before, struct arena *a,
+                                 struct err *err)
 {
-    struct json *args = json_obj(a), *binding = NULL, *profile = NULL;
+    struct json *binding = NULL, *profile = NULL;
     enum err_code code = binding_of_doc(env, s, doc, a, &binding, err);
-    if (code != ERR_OK)
-        return code;
-    json_set(a, args, "binding", binding);
-    code = data_env_call(env, "data.profile", args, a, &profile, err);
+    if (code == ERR_OK)
+        code = profile_update(&(struct profile_order){env, doc, binding, before}, a, &profile, err);
     if (code == ERR_OK)
         doc_add_profile(doc, profile, a);
     return code;
@@ -200,11 +202,12 @@ static enum err_code make_version(const struct data_env *env, const struct sourc
     struct json *doc = doc_begin(s, f, kind, a);
     bind_spec(declared, s, a);
     json_set(a, doc, "declared", declared);
-    code = profile_new(env, s, doc, a, err);
+    if (data_version_find(env, s->name, STR(""), a, &before, &ignored) != ERR_OK)
+        before = NULL;
+    code = profile_new(env, s, doc, before, a, err);
     if (code != ERR_OK)
         return code;
-    if (data_version_find(env, s->name, STR(""), a, &before, &ignored) == ERR_OK &&
-        !str_eq(json_get_str(before, "digest"), json_get_str(doc, "digest"))) {
+    if (before && !str_eq(json_get_str(before, "digest"), json_get_str(doc, "digest"))) {
         json_set(a, doc, "previous", json_copy(a, json_get(before, "digest")));
         json_set(a, doc, "changes", data_version_diff(before, doc, a));
     }

@@ -99,7 +99,7 @@ struct json *data_freshness(const struct source_spec *s, const struct data_versi
  * "available_after_us","digest"}. json_set(…, "as_of", json_time(…)) limits it to rows known by then; see
  * data/scan.h. */
 enum err_code data_binding(const struct data_env *env, const struct source_spec *s,
-                           const struct data_version *v, struct arena *a,
-                           struct json **ret, struct err *err) MUST_CHECK;
+                           const struct data_version *v, struct arena *a, struct json **ret,
+                           struct err *err) MUST_CHECK;
 
 #endif

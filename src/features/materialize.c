@@ -6,51 +6,59 @@
 #include "blob/blob.h"
 #include "db/db.h"
 
-struct record {
+/* One order while it runs. */
+struct order {
     const struct data_env *env;
     const struct materialize_order *o;
-    const struct view_spec *view;
     struct arena *a;
-    const struct json *done; /* the child's answer */
-    char *snapshot;          /* hex digest of the rows handed over so far; NULL: none */
-    const char *version;
-    const char *definition;
-    bool is_paused;
+    struct json *previous; /* {view: {version: hex digest of its snapshot}} */
+    struct json *paused;   /* {view: true} */
+    struct json *done;     /* the child's answer: one object a view */
+    const char *prefix;    /* of the files that the child writes */
 };
 
-static const char *project_of(const struct record *r)
+static const char *project_of(const struct data_env *env)
 {
-    return r->env->project ? r->env->project : "";
+    return env->project ? env->project : "";
 }
 
 static enum err_code load_tx(struct db_tx *tx, void *arg, struct err *err)
 {
-    struct record *r = arg;
+    struct order *r = arg;
     struct db_rows *rows = NULL;
+    r->previous = json_obj(r->a);
+    r->paused = json_obj(r->a);
     enum err_code code = db_query(
         tx, &rows, err,
-        "SELECT snapshot, is_paused FROM materializations WHERE project = ? AND name = ? AND "
-        "version = ?",
-        "sts", project_of(r), r->view->name, r->version);
+        "SELECT name, version, snapshot, is_paused FROM materializations WHERE project = ?", "s",
+        project_of(r->env));
     if (code != ERR_OK)
         return code;
-    if (db_next(rows)) {
-        r->snapshot = db_dup(rows, 0, r->a);
-        r->is_paused = db_i64(rows, 1) != 0;
+    while (db_next(rows)) {
+        char *name = db_dup(rows, 0, r->a), *version = db_dup(rows, 1, r->a),
+             *snapshot = db_dup(rows, 2, r->a);
+        struct json *versions = (struct json *)(uintptr_t)json_get(r->previous, name);
+        if (db_i64(rows, 3) != 0)
+            json_set(r->a, r->paused, name, json_bool(r->a, true));
+        if (!versions)
+            json_set(r->a, r->previous, name, versions = json_obj(r->a));
+        if (snapshot)
+            json_set(r->a, versions, version, json_cstr(r->a, snapshot));
     }
     return db_done(rows, err);
 }
 
-static enum err_code save_tx(struct db_tx *tx, void *arg, struct err *err)
+static enum err_code save_one(struct db_tx *tx, const struct order *r, const struct json *done,
+                              struct err *err)
 {
-    const struct record *r = arg;
+    struct str view = json_get_str(done, "view"), version = json_get_str(done, "version");
     int64_t now = clock_now_us(&r->env->clock);
     enum err_code code =
         db_exec(tx, err,
                 "INSERT INTO feature_views(project, name, version, first_us, definition) VALUES "
-                "(?,?,?,?,?) ON CONFLICT "
-                "(project, name, version) DO NOTHING",
-                "stsis", project_of(r), r->view->name, r->version, now, r->definition);
+                "(?,?,?,?,?) ON "
+                "CONFLICT (project, name, version) DO NOTHING",
+                "sttit", project_of(r->env), view, version, now, json_get_str(done, "definition"));
     if (code != ERR_OK)
         return code;
     return db_exec(tx, err,
@@ -63,10 +71,20 @@ static enum err_code save_tx(struct db_tx *tx, void *arg, struct err *err)
                    "= excluded.n_total, n_new = excluded.n_new, duration_ms = "
                    "excluded.duration_ms, snapshot = "
                    "excluded.snapshot",
-                   "stsiiiiiis", project_of(r), r->view->name, r->version, r->o->to_us, now,
-                   json_get_time(r->done, "newest"), json_get_int(r->done, "rows_total", 0),
-                   json_get_int(r->done, "rows_new", 0), json_get_int(r->done, "duration_ms", 0),
-                   r->snapshot);
+                   "sttiiiiiit", project_of(r->env), view, version, r->o->to_us, now,
+                   json_get_time(done, "newest"), json_get_int(done, "rows_total", 0),
+                   json_get_int(done, "rows_new", 0), json_get_int(done, "duration_ms", 0),
+                   json_get_str(done, "snapshot"));
+}
+
+static enum err_code save_tx(struct db_tx *tx, void *arg, struct err *err)
+{
+    const struct order *r = arg;
+    const struct json *list = json_get(r->done, "views");
+    enum err_code code = ERR_OK;
+    for (size_t i = 0; code == ERR_OK && i < json_len(list); i++)
+        code = save_one(tx, r, json_at(list, i), err);
+    return code;
 }
 
 /* Values older than the ttl are of no use unless they are served all the same; a day more, so that a replay may hand over a
@@ -78,101 +96,7 @@ static int64_t keep_of(const struct materialize_order *o, const struct view_spec
     return v->ttl_us >= 0 && v->on_stale != VIEW_STALE_SERVE_LAST ? v->ttl_us + US_PER_DAY : 0;
 }
 
-static enum err_code call_child(struct record *r, const char *out, const char *snapshot,
-                                struct json **ret, struct err *err)
-{
-    struct arena *a = r->a;
-    struct json *args = json_obj(a);
-    struct digest d;
-    enum err_code code = ERR_OK;
-    json_set(a, args, "views", features_views_json(r->o->views, a));
-    json_set(a, args, "view", json_str(a, r->view->name));
-    json_set(a, args, "bindings", json_copy(a, r->o->bindings));
-    json_set(a, args, "to", json_time(a, r->o->to_us));
-    json_set(a, args, "keep_us", json_int(a, keep_of(r->o, r->view)));
-    json_set(a, args, "out", json_cstr(a, out));
-    json_set(a, args, "snapshot", json_cstr(a, snapshot));
-    if (r->snapshot) {
-        char *path = NULL;
-        code = digest_parse(str_c(r->snapshot), &d, err);
-        if (code == ERR_OK &&
-            blob_has(r->env->blobs, &d)) /* collected: everything is handed over again */
-            code = blob_path(r->env->blobs, &d, a, &path, err);
-        if (path)
-            json_set(a, args, "previous", json_cstr(a, path));
-    }
-    if (code == ERR_OK)
-        code = data_env_call(r->env, "features.materialize", args, a, ret, err);
-    return code;
-}
-
-static enum err_code keep_snapshot(struct record *r, const char *path, struct err *err)
-{
-    struct digest d;
-    char hex[DIGEST_HEX_BYTES];
-    if (!file_exists(path))
-        return ERR_OK;
-    enum err_code code = blob_put_file(r->env->blobs, path, &d, NULL, err);
-    if (code != ERR_OK)
-        return code;
-    digest_hex(&d, hex);
-    r->snapshot = str_dup(r->a, str_c(hex));
-    return r->snapshot ? ERR_OK : arena_err(r->a, err);
-}
-
-static enum err_code definition_text(struct record *r, struct err *err)
-{
-    struct buf b = {0};
-    buf_init(&b, 1 << 20);
-    enum err_code code = json_write(view_spec_json(r->view, r->a), JSON_COMPACT, &b, err);
-    r->definition = code == ERR_OK ? str_dup(r->a, buf_view(&b)) : NULL;
-    buf_fini(&b);
-    if (code == ERR_OK && !r->definition)
-        code = arena_err(r->a, err);
-    return code;
-}
-
-/* Hand over, then record: a crash between the two hands the same rows over again, which changes nothing. */
-static enum err_code one_view(struct record *r, struct json *list, struct err *err)
-{
-    struct arena *a = r->a;
-    struct json *done = NULL;
-    struct err ignored = ERR_INIT;
-    char *out = str_printf(a, "%s/rows-%.*s-%llx", r->env->tmp_dir, STR_ARG(r->view->name),
-                           (unsigned long long)mono_ns());
-    char *snapshot = out ? str_printf(a, "%s.parquet", out) : NULL;
-    if (!snapshot)
-        return arena_err(a, err);
-    enum err_code code = db_read(r->env->db, load_tx, r, err);
-    if (code == ERR_OK && r->is_paused) {
-        struct json *j = json_obj(a);
-        json_set(a, j, "view", json_str(a, r->view->name));
-        json_set(a, j, "version", json_cstr(a, r->version));
-        json_set(a, j, "is_paused", json_bool(a, true));
-        json_add(a, list, j);
-        return ERR_OK;
-    }
-    if (code == ERR_OK)
-        code = definition_text(r, err);
-    if (code == ERR_OK)
-        code = call_child(r, out, snapshot, &done, err);
-    if (code == ERR_OK && r->o->sink)
-        code = r->o->sink(r->o->sink_arg, out, err);
-    if (code == ERR_OK)
-        code = keep_snapshot(r, snapshot, err);
-    r->done = done;
-    if (code == ERR_OK)
-        code = db_write(r->env->db, save_tx, r, err);
-    (void)!file_remove(out, &ignored);
-    (void)!file_remove(snapshot, &ignored);
-    if (code == ERR_OK) {
-        json_set(a, done, "to", json_time(a, r->o->to_us));
-        json_add(a, list, done);
-    }
-    return code;
-}
-
-static bool is_wanted(const struct materialize_order *o, struct str name)
+static bool is_asked(const struct materialize_order *o, struct str name)
 {
     for (size_t i = 0; i < o->n_names; i++)
         if (str_eq(o->names[i], name))
@@ -191,26 +115,150 @@ static enum err_code check_names(const struct materialize_order *o, struct err *
     return ERR_OK;
 }
 
+/* Snapshots by path; one that was collected is left out: then everything is handed over again. */
+static enum err_code snapshot_paths(struct order *r, struct json *args, struct err *err)
+{
+    struct json *out = json_obj(r->a);
+    for (size_t i = 0; i < json_len(r->previous); i++) {
+        const struct json_member *view = &r->previous->u.obj.members[i];
+        struct json *paths = json_obj(r->a);
+        for (size_t v = 0; v < json_len(view->val); v++) {
+            const struct json_member *version = &view->val->u.obj.members[v];
+            struct digest d;
+            char *path = NULL;
+            enum err_code code = digest_parse(version->val->u.s, &d, err);
+            if (code == ERR_OK && blob_has(r->env->blobs, &d))
+                code = blob_path(r->env->blobs, &d, r->a, &path, err);
+            if (code != ERR_OK)
+                return code;
+            if (path)
+                json_set(r->a, paths, version->key.p, json_cstr(r->a, path));
+        }
+        json_set(r->a, out, view->key.p, paths);
+    }
+    json_set(r->a, args, "previous", out);
+    return ERR_OK;
+}
+
+static enum err_code call_child(struct order *r, size_t *ret_n, struct err *err)
+{
+    struct arena *a = r->a;
+    struct json *args = json_obj(a), *names = json_arr(a), *keep = json_obj(a);
+    for (size_t i = 0; i < r->o->views->n; i++) {
+        const struct view_spec *v = &r->o->views->p[i];
+        const char *name = str_dup(a, v->name);
+        if (v->kind != VIEW_BATCH || !is_asked(r->o, v->name) || !name || json_get(r->paused, name))
+            continue;
+        json_add(a, names, json_str(a, v->name));
+        json_set(a, keep, name, json_int(a, keep_of(r->o, v)));
+    }
+    *ret_n = json_len(names);
+    if (*ret_n == 0)
+        return ERR_OK;
+    json_set(a, args, "views", features_views_json(r->o->views, a));
+    json_set(a, args, "names", names);
+    json_set(a, args, "keep", keep);
+    json_set(a, args, "bindings", json_copy(a, r->o->bindings));
+    json_set(a, args, "to", json_time(a, r->o->to_us));
+    json_set(a, args, "out", json_cstr(a, r->prefix));
+    enum err_code code = snapshot_paths(r, args, err);
+    return code == ERR_OK ? data_env_call(r->env, "features.materialize", args, a, &r->done, err)
+                          : code;
+}
+
+static enum err_code definition_text(struct order *r, struct json *done, struct err *err)
+{
+    struct buf b = {0};
+    const struct view_spec *v = features_spec_find(r->o->views, json_get_str(done, "view"));
+    buf_init(&b, 1 << 20);
+    enum err_code code = v ? json_write(view_spec_json(v, r->a), JSON_COMPACT, &b, err) : ERR_OK;
+    json_set(r->a, done, "definition", json_str(r->a, buf_view(&b)));
+    buf_fini(&b);
+    return code;
+}
+
+/* The rows into the store, the new snapshot into the blobs. */
+static enum err_code hand_over(struct order *r, struct json *done, struct err *err)
+{
+    const char *path = json_get_c(done, "snapshot");
+    const struct json *versions = json_get(r->previous, json_get_c(done, "view"));
+    struct digest d;
+    enum err_code code = ERR_OK;
+    if (r->o->sink && json_get_int(done, "rows_new", 0) > 0)
+        code = r->o->sink(r->o->sink_arg, json_get_c(done, "rows"), err);
+    if (code == ERR_OK && path)
+        code = blob_put_file(r->env->blobs, path, &d, NULL, err);
+    if (code != ERR_OK)
+        return err_wrap(err, "materialise %s", json_get_c(done, "view"));
+    if (path)
+        json_set(r->a, done, "snapshot", json_hex(r->a, &d));
+    else
+        json_set(r->a, done, "snapshot",
+                 json_copy(r->a, json_get(versions, json_get_c(done, "version"))));
+    return definition_text(r, done, err);
+}
+
+static void remove_files(const struct order *r)
+{
+    struct err ignored = ERR_INIT;
+    for (size_t i = 0; r->prefix && i < r->o->views->n; i++) {
+        const char *name = str_printf(r->a, "%s-%.*s", r->prefix, STR_ARG(r->o->views->p[i].name));
+        const char *rows = str_printf(r->a, "%s.rows", name),
+                   *snapshot = str_printf(r->a, "%s.parquet", name);
+        if (rows)
+            (void)!file_remove(rows, &ignored);
+        if (snapshot)
+            (void)!file_remove(snapshot, &ignored);
+    }
+}
+
+/* What was done, and the paused views that were asked for. */
+static struct json *answer(const struct order *r)
+{
+    static const char *const INTERNAL[] = {"rows", "snapshot", "definition"};
+    struct arena *a = r->a;
+    struct json *out = json_obj(a), *list = json_arr(a);
+    const struct json *done = json_get(r->done, "views");
+    for (size_t i = 0; i < json_len(done); i++) {
+        struct json *j = json_copy(a, json_at(done, i));
+        for (size_t k = 0; k < sizeof INTERNAL / sizeof *INTERNAL; k++)
+            json_remove(j, INTERNAL[k]);
+        json_set(a, j, "to", json_time(a, r->o->to_us));
+        json_add(a, list, j);
+    }
+    for (size_t i = 0; i < json_len(r->paused); i++) {
+        struct str name = r->paused->u.obj.members[i].key;
+        struct json *j = json_obj(a);
+        if (!is_asked(r->o, name) || !features_spec_find(r->o->views, name))
+            continue;
+        json_set(a, j, "view", json_str(a, name));
+        json_set(a, j, "is_paused", json_bool(a, true));
+        json_add(a, list, j);
+    }
+    return json_set(a, out, "views", list);
+}
+
+/* Hand over, then record: a crash between the two hands the same rows over again, which changes nothing. */
 enum err_code features_materialize(const struct data_env *env, const struct materialize_order *o,
                                    struct arena *a, struct json **ret, struct err *err)
 {
-    struct json *out = json_obj(a), *list = json_arr(a), *infos = NULL;
+    struct order r = {.env = env, .o = o, .a = a};
+    size_t n = 0;
     enum err_code code = check_names(o, err);
+    r.prefix = str_printf(a, "%s/rows-%llx", env->tmp_dir, (unsigned long long)mono_ns());
+    if (code == ERR_OK && !r.prefix)
+        code = arena_err(a, err);
     if (code == ERR_OK)
-        code = views_describe(env, o->views, o->bindings, a, &infos, err);
-    for (size_t i = 0; code == ERR_OK && i < json_len(infos); i++) {
-        const struct json *info = json_at(infos, i);
-        struct record r = {.env = env, .o = o, .a = a, .version = json_get_c(info, "version")};
-        r.view = features_spec_find(o->views, json_get_str(info, "name"));
-        if (!r.view || !is_wanted(o, r.view->name))
-            continue;
-        code = one_view(&r, list, err);
-        if (code != ERR_OK)
-            code = err_wrap(err, "materialise %.*s", STR_ARG(r.view->name));
-    }
-    json_set(a, out, "views", list);
+        code = db_read(env->db, load_tx, &r, err);
     if (code == ERR_OK)
-        *ret = out;
+        code = call_child(&r, &n, err);
+    for (size_t i = 0; code == ERR_OK && i < json_len(json_get(r.done, "views")); i++)
+        code = hand_over(&r, (struct json *)(uintptr_t)json_at(json_get(r.done, "views"), i), err);
+    if (code == ERR_OK && n > 0)
+        code = db_write(env->db, save_tx, &r, err);
+    remove_files(&r);
+    if (code == ERR_OK)
+        *ret = answer(&r);
     return code;
 }
 

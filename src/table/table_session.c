@@ -118,7 +118,11 @@ enum err_code table_open(const struct table_options *opt, struct table **ret, st
         code = err_set(err, ERR_INTERNAL, "DuckDB gave no connection");
         goto done;
     }
-    code = table_exec(t, TABLE_SQL("SET TimeZone='UTC'; SET enable_progress_bar=false"), err);
+    code = table_exec(
+        t,
+        TABLE_SQL(
+            "SET TimeZone='UTC'; SET enable_progress_bar=false; SET parquet_metadata_cache=true"),
+        err);
 done:
     if (text)
         t->lib->free(text);

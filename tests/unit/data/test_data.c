@@ -1,6 +1,7 @@
 /* data/: sources, versions by their bytes, the stat cache, profiles, what changed, time zones and known_at. */
 #include "data_fixture.h"
 
+#include <math.h>
 #include <sys/stat.h>
 
 #include "data/scan.h"
@@ -131,6 +132,61 @@ static void test_what_changed_is_told_without_a_change_in_code(void **state)
     assert_true(is_v_notable);
     assert_false(is_k_notable);
     assert_true(json_len(json_get(changes, "notable")) >= 3);
+}
+
+static const struct json *profiled(const struct data_version *v, const char *column)
+{
+    return json_get(json_get(v->doc, "profile"), column);
+}
+
+/* Files that are added are merged into the profile; it says what a profile of everything says. */
+static void test_a_grown_source_is_profiled_by_its_new_files(void **state)
+{
+    struct fixture *f = *state;
+    struct data_version grown = {0}, whole;
+    static const char *const NUMBERS[] = {"v", "w"};
+    fixture_yaml(f, "sources: { g: { path: 'g*.parquet', time: ts } }\n");
+    for (int i = 0; i < 5; i++) {
+        fixture_parquet(
+            f, str_printf(&f->a, "g%d.parquet", i),
+            str_printf(&f->a,
+                       "SELECT TIMESTAMP '2001-01-01' + to_minutes(%d + i) AS ts, CASE WHEN i %% "
+                       "17 > 0 THEN CAST(hash(i, %d) "
+                       "%% 1000 AS BIGINT) + %d END AS v, ln(1 + hash(i, %d) %% 99991) AS w, 'k' "
+                       "|| (hash(i, %d) %% 7 + %d) AS k, "
+                       "'id' || hash(i, %d) AS id, i %% 3 = 0 AS b FROM range(4000) t(i)",
+                       i * 4000, i, i * 50, i + 9, i, i, i));
+        atomic_fetch_add(&f->now_us, US_PER_S);
+        grown = fixture_snapshot(f, "g");
+    }
+    f->env.project = "another"; /* where nothing is known yet */
+    whole = fixture_snapshot(f, "g");
+    assert_int_equal(digest_cmp(&grown.digest, &whole.digest), 0);
+    assert_int_equal(grown.n_rows, 20000);
+    assert_int_equal(grown.time_max_us, whole.time_max_us);
+    assert_int_equal(grown.known_max_us, whole.known_max_us);
+    assert_true(json_eq(json_get(grown.doc, "files"), json_get(whole.doc, "files")));
+    assert_true(
+        json_eq(json_get(profiled(&grown, "k"), "top"), json_get(profiled(&whole, "k"), "top")));
+    assert_true(
+        json_eq(json_get(profiled(&grown, "b"), "top"), json_get(profiled(&whole, "b"), "top")));
+    for (size_t c = 0; c < 2; c++) {
+        const struct json *x = profiled(&grown, NUMBERS[c]), *y = profiled(&whole, NUMBERS[c]);
+        double range = json_get_f64(y, "max", 0) - json_get_f64(y, "min", 0);
+        assert_int_equal(json_get_int(x, "nulls", -1), json_get_int(y, "nulls", -2));
+        assert_true(json_eq(json_get(x, "min"), json_get(y, "min")) &&
+                    json_eq(json_get(x, "max"), json_get(y, "max")));
+        assert_true(fabs(json_get_f64(x, "mean", 0) - json_get_f64(y, "mean", 1)) < 1e-9 * range);
+        assert_true(fabs(json_get_f64(x, "std", 0) - json_get_f64(y, "std", 1)) < 1e-9 * range);
+        for (size_t q = 1; q < 16; q++) {
+            double a = 0, b = 0;
+            assert_true(json_as_f64(json_at(json_get(x, "quantiles"), q), &a) &&
+                        json_as_f64(json_at(json_get(y, "quantiles"), q), &b));
+            assert_true(fabs(a - b) < 0.03 * range);
+        }
+    }
+    double distinct = json_get_f64(profiled(&grown, "id"), "distinct", 0);
+    assert_true(distinct > 16000 && distinct < 24000); /* five times 1/16 */
 }
 
 static void test_freshness(void **state)
@@ -327,6 +383,7 @@ int main(int argc, char **argv)
         T(test_old_versions_stay_readable),
         T(test_the_stat_cache_sees_every_edit),
         T(test_what_changed_is_told_without_a_change_in_code),
+        T(test_a_grown_source_is_profiled_by_its_new_files),
         T(test_freshness),
         T(test_naive_times_take_the_sources_zone),
         T(test_known_at_and_as_of),
