@@ -55,20 +55,25 @@ static bool int_item(struct scan *s, enum tensor_type type, struct value *v)
                                                (long long)v->u.i, TENSOR_TYPE_NAMES[type]);
 }
 
-static bool float_item(struct scan *s, struct value *v)
+/* "NaN", "Infinity", "-Infinity": JSON has no numbers for them. */
+static bool float_text(struct scan *s, struct value *v)
 {
     struct str text;
     struct err err = ERR_INIT;
-    if (scan_peek(s) == '"') {
-        double f;
-        if (!scan_string(s, &text))
-            return false;
-        if (parse_f64(text, &f, &err) != ERR_OK || isfinite(f))
-            return scan_fail(s, ERR_INVALID, "expected a number, found the text \"%.*s\"",
-                             (int)(text.n < 40 ? text.n : 40), text.p);
-        *v = (struct value){VAL_FLOAT, {.f = f}};
-        return true;
-    }
+    double f = 0;
+    if (!scan_string(s, &text))
+        return false;
+    if (parse_f64(text, &f, &err) != ERR_OK || isfinite(f))
+        return scan_fail(s, ERR_INVALID, "expected a number, found the text \"%.*s\"",
+                         (int)(text.n < 40 ? text.n : 40), text.p);
+    *v = (struct value){VAL_FLOAT, {.f = f}};
+    return true;
+}
+
+static bool float_item(struct scan *s, struct value *v)
+{
+    if (scan_peek(s) == '"')
+        return float_text(s, v);
     if (!scan_number(s, v))
         return false;
     if (v->type == VAL_INT)

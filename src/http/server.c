@@ -23,6 +23,7 @@
 
 #define ROUTES_ARENA_BYTES (16u << 20)
 #define LISTEN_BACKLOG     1024
+#define CONNECTION_BYTES   (16u << 10) /* libmicrohttpd clears all of it for every request */
 #define STOP_POLL_MS       2
 #define PORT_TEXT_BYTES    8
 
@@ -235,7 +236,7 @@ static void options_complete(struct http_options *o)
     o->n_workers = o->n_workers > 0 ? o->n_workers : 8;
     o->queue_max = o->queue_max ? o->queue_max : 256;
     o->connections_max = o->connections_max ? o->connections_max : 4096;
-    o->connection_bytes = o->connection_bytes ? o->connection_bytes : 64u << 10;
+    o->connection_bytes = o->connection_bytes ? o->connection_bytes : CONNECTION_BYTES;
     o->body_max_bytes = o->body_max_bytes ? o->body_max_bytes : 64u << 20;
     o->body_memory_bytes = o->body_memory_bytes ? o->body_memory_bytes : 1u << 20;
     o->arena_bytes = o->arena_bytes ? o->arena_bytes : 256u << 20;

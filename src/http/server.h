@@ -129,8 +129,9 @@ struct http_options {
     int n_workers;                          /* for queued routes; 0: 8 */
     size_t queue_max;                       /* waiting queued requests; 0: 256 */
     unsigned connections_max;               /* 0: 4096 */
-    size_t connection_bytes;                /* request line and headers; 0: 64 KiB */
-    size_t body_max_bytes;                  /* 0: 64 MiB */
+    size_t
+        connection_bytes; /* request line and headers, and the pieces that bodies come in; 0: 16 KiB */
+    size_t body_max_bytes;    /* 0: 64 MiB */
     size_t body_memory_bytes; /* above it a HTTP_SPOOL body goes to a file; 0: 1 MiB */
     size_t arena_bytes;       /* per request; 0: 256 MiB */
     unsigned idle_s;          /* idle connections are closed after; 0: 75 */
