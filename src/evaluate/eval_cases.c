@@ -224,9 +224,9 @@ static struct json *case_json(struct case_run *r, enum err_code rc, const struct
     return o;
 }
 
-struct json *eval_cases(struct eval *e, const struct eval_model *m, const struct json *cases,
-                        struct arena *a)
+struct json *eval_cases(struct eval *e, const struct eval_model *m, const struct json *cases)
 {
+    struct arena *a = e->out;
     struct json *o = json_obj(a), *items = json_arr(a);
     int64_t passed = 0, failed = 0, warned = 0;
     for (size_t i = 0; i < json_len(cases); i++) {

@@ -6,50 +6,58 @@
 #include "evaluate/eval_int.h"
 #include "evaluate/gate_int.h"
 
-/* Block numbers of the subset's rows, made dense. */
-static enum err_code dense_blocks(const uint32_t *block, size_t n_blocks,
-                                  const struct eval_subset *s, struct arena *a, const char *by,
-                                  struct interval_partition *ret, struct err *err)
+/* A partition of all rows, for some of them: block numbers made dense. */
+static enum err_code dense_blocks(const struct interval_partition *all, const struct eval_subset *s,
+                                  struct arena *a, struct interval_partition *ret, struct err *err)
 {
-    uint32_t *to = ARENA_NEW_N(a, uint32_t, n_blocks), *out = ARENA_NEW_N(a, uint32_t, s->n),
-             next = 0;
+    uint32_t *to = ARENA_NEW_N(a, uint32_t, all->n_blocks), *out = ARENA_NEW_N(a, uint32_t, s->n);
+    uint32_t next = 0;
     if (!to || !out)
         return arena_err(a, err);
     for (size_t i = 0; i < s->n; i++) {
-        uint32_t *id = &to[block[s->row[i]]]; /* 0: not seen */
+        uint32_t *id = &to[all->block[s->row[i]]]; /* 0: not seen */
         if (*id == 0)
             *id = ++next;
         out[i] = *id - 1;
     }
-    *ret = (struct interval_partition){by, out, next};
+    *ret = (struct interval_partition){all->by, out, next};
     return ERR_OK;
 }
 
-enum err_code eval_interval(struct eval *e, enum metric_id m, const struct eval_model *a,
-                            const struct eval_model *b, const struct eval_subset *s,
-                            double confidence, struct interval *ret, struct err *err)
+static enum err_code set_blocks(struct eval *e, const struct eval_pair *p,
+                                struct interval_input *in, struct err *err)
 {
-    struct arena *arena = &e->arena;
-    struct arena_mark mark = arena_mark(arena);
-    struct interval_input in = {.metric = m,
-                                .a = eval_metric_rows(e, a, s, arena),
+    const struct interval_partition all[] = {{"day", e->day, e->n_days},
+                                             {"entity", e->entity, e->n_entities}};
+    enum err_code rc = ERR_OK;
+    for (size_t i = 0; rc == ERR_OK && i < 2; i++)
+        if (all[i].block)
+            rc = dense_blocks(&all[i], &p->rows, &e->arena, &in->by[in->n_by++], err);
+    return rc;
+}
+
+enum err_code eval_interval(struct eval *e, const struct eval_pair *p, struct interval *ret,
+                            struct err *err)
+{
+    struct arena *a = &e->arena;
+    struct arena_mark mark = arena_mark(a);
+    struct interval_input in = {.metric = p->metric,
+                                .a = eval_metric_rows(e, p->a, &p->rows, a),
+                                .n_resamples = e->n_resamples,
                                 .seed = e->seed,
-                                .confidence = confidence};
-    in.n_resamples = e->n_resamples;
-    enum err_code rc = in.a.n == s->n ? ERR_OK : arena_err(arena, err);
-    if (rc == ERR_OK && b) {
-        struct metric_rows other = eval_metric_rows(e, b, s, arena);
+                                .confidence = p->confidence};
+    enum err_code rc = in.a.n == p->rows.n ? ERR_OK : arena_err(a, err);
+    if (rc == ERR_OK && p->b) {
+        struct metric_rows other = eval_metric_rows(e, p->b, &p->rows, a);
         in.score_b = other.score;
-        in.threshold_b = b->threshold;
-        rc = other.n == s->n ? ERR_OK : arena_err(arena, err);
+        in.threshold_b = p->b->threshold;
+        rc = other.n == p->rows.n ? ERR_OK : arena_err(a, err);
     }
-    if (rc == ERR_OK && e->day)
-        rc = dense_blocks(e->day, e->n_days, s, arena, "day", &in.by[in.n_by++], err);
-    if (rc == ERR_OK && e->entity)
-        rc = dense_blocks(e->entity, e->n_entities, s, arena, "entity", &in.by[in.n_by++], err);
     if (rc == ERR_OK)
-        rc = interval_compute(&in, arena, ret, err);
-    arena_release(arena, mark);
+        rc = set_blocks(e, p, &in, err);
+    if (rc == ERR_OK)
+        rc = interval_compute(&in, a, ret, err);
+    arena_release(a, mark);
     return rc;
 }
 
@@ -145,48 +153,49 @@ static struct json *entry_json(const struct wanted *w, const char *value, const 
 }
 
 static enum err_code compare_slices(struct eval *e, const struct wanted *w,
-                                    const struct eval_model *b, struct arena *a, struct json *list,
-                                    struct err *err)
+                                    const struct eval_model *b, struct json *list, struct err *err)
 {
     const struct eval_slice *s = NULL;
     enum err_code rc = eval_slice_get(e, w->slice, &s, err);
     for (size_t v = 0; rc == ERR_OK && v < s->n_values; v++) {
-        struct arena_mark mark = arena_mark(&e->arena);
-        struct eval_subset rows = eval_slice_rows(e, s, (uint32_t)v);
+        struct eval_pair p = {w->metric, &e->models[0], b, eval_slice_rows(s, v), w->confidence};
         struct interval i;
-        if (rows.n > 0) {
-            rc = eval_interval(e, w->metric, &e->models[0], b, &rows, w->confidence, &i, err);
-            if (rc == ERR_OK)
-                json_add(a, list, entry_json(w, s->values[v], &i, a));
-        }
-        arena_release(&e->arena, mark);
+        if (p.rows.n == 0)
+            continue;
+        rc = eval_interval(e, &p, &i, err);
+        if (rc == ERR_OK)
+            json_add(e->out, list, entry_json(w, s->values[v], &i, e->out));
     }
     return rc;
 }
 
-enum err_code eval_comparisons(struct eval *e, const struct json *gates, struct arena *a,
-                               struct json **ret, struct err *err)
+static enum err_code compare(struct eval *e, const struct wanted *w, struct json *list,
+                             struct err *err)
+{
+    const struct eval_model *b = w->against ? find_model(e, w->against) : NULL;
+    struct eval_pair p = {w->metric, &e->models[0], b, e->benchmark_rows, w->confidence};
+    struct interval i;
+    if (w->against && (!b || b->error))
+        return ERR_OK; /* the report says why; what compares with it is undecided */
+    if (w->slice.n)
+        return compare_slices(e, w, b, list, err);
+    enum err_code rc = eval_interval(e, &p, &i, err);
+    if (rc == ERR_OK)
+        json_add(e->out, list, entry_json(w, NULL, &i, e->out));
+    return rc;
+}
+
+enum err_code eval_comparisons(struct eval *e, const struct json *gates, struct json **ret,
+                               struct err *err)
 {
     wanted_vec v = {0};
-    struct json *list = json_arr(a);
-    enum err_code rc = collect(e, gates, &v, a, err);
+    struct json *list = json_arr(e->out);
+    enum err_code rc = collect(e, gates, &v, &e->arena, err);
     for (size_t i = 0; rc == ERR_OK && i < v.n; i++) {
-        const struct wanted *w = &v.p[i];
-        const struct eval_model *b = w->against ? find_model(e, w->against) : NULL;
-        struct interval interval;
         if (e->worker)
             worker_progress(e->worker, 0.5 + 0.5 * (double)i / (double)v.n, "comparing %s",
-                            METRIC_NAMES[w->metric]);
-        if (w->against && (!b || b->error))
-            continue;
-        if (w->slice.n) {
-            rc = compare_slices(e, w, b, a, list, err);
-            continue;
-        }
-        rc = eval_interval(e, w->metric, &e->models[0], b, &e->benchmark_rows, w->confidence,
-                           &interval, err);
-        if (rc == ERR_OK)
-            json_add(a, list, entry_json(w, NULL, &interval, a));
+                            METRIC_NAMES[v.p[i].metric]);
+        rc = compare(e, &v.p[i], list, err);
     }
     if (rc == ERR_OK)
         *ret = list;

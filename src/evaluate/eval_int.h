@@ -52,6 +52,8 @@ struct eval_slice {
     const char **values;
     size_t n_values;
     uint32_t *value_of; /* by row: index in values or EVAL_NONE */
+    uint32_t *rows;     /* rows of the benchmark, those of one value after the other, ascending */
+    size_t *from;       /* n_values + 1: where each value's rows start */
 };
 
 struct eval {
@@ -71,6 +73,7 @@ struct eval {
     uint64_t seed;
     size_t n_resamples;
     struct worker *worker; /* for progress; NULL in tests */
+    struct arena *out;     /* where the answer lives */
 };
 
 /* ---- rows (eval_rows.c) ---- */
@@ -113,29 +116,32 @@ void eval_single_take(struct eval_single *s, size_t row); /* values of a row of 
 /* Scores s->values; *ret points into s. */
 enum err_code eval_single_score(struct eval_single *s, int64_t at_us, const float **ret,
                                 struct err *err) MUST_CHECK;
-struct json *eval_latency_json(struct eval *e, const struct eval_model *m, int64_t n_calls,
-                               struct arena *a);
+struct json *eval_latency_json(struct eval *e, const struct eval_model *m, int64_t n_calls);
 
 /* ---- slices (eval_slice.c) ---- */
 enum err_code eval_slice_get(struct eval *e, struct str name, const struct eval_slice **ret,
                              struct err *err) MUST_CHECK;
-struct eval_subset eval_slice_rows(struct eval *e, const struct eval_slice *s, uint32_t value);
+struct eval_subset eval_slice_rows(const struct eval_slice *s, size_t value);
 
 /* ---- report (eval_report.c, eval_compare.c), cases (eval_cases.c), profile (eval_profile.c) ---- */
-enum err_code eval_interval(struct eval *e, enum metric_id m, const struct eval_model *a,
-                            const struct eval_model *b, const struct eval_subset *s,
-                            double confidence, struct interval *ret, struct err *err) MUST_CHECK;
-enum err_code eval_report(struct eval *e, const struct json *args, struct arena *a,
-                          struct json **ret, struct err *err) MUST_CHECK;
-enum err_code eval_comparisons(struct eval *e, const struct json *gates, struct arena *a,
-                               struct json **ret, struct err *err) MUST_CHECK;
-struct json *eval_cases(struct eval *e, const struct eval_model *m, const struct json *cases,
-                        struct arena *a);
-enum err_code eval_profile(struct eval *e, const struct json *args, struct arena *a,
-                           struct json **ret, struct err *err) MUST_CHECK;
+/* What is compared on which rows. */
+struct eval_pair {
+    enum metric_id metric;
+    const struct eval_model *a, *b; /* b NULL: a alone */
+    struct eval_subset rows;
+    double confidence;
+};
+enum err_code eval_interval(struct eval *e, const struct eval_pair *p, struct interval *ret,
+                            struct err *err) MUST_CHECK;
+enum err_code eval_report(struct eval *e, const struct json *args, struct json **ret,
+                          struct err *err) MUST_CHECK;
+enum err_code eval_comparisons(struct eval *e, const struct json *gates, struct json **ret,
+                               struct err *err) MUST_CHECK;
+struct json *eval_cases(struct eval *e, const struct eval_model *m, const struct json *cases);
+enum err_code eval_profile(struct eval *e, const struct json *args, struct json **ret,
+                           struct err *err) MUST_CHECK;
 enum err_code eval_regression(struct eval *e, const struct eval_model *m, int64_t n_rows,
-                              struct arena *a, struct json **ret, struct err *err) MUST_CHECK;
-struct json *eval_value_json(const struct value *v, struct arena *a); /* null for VAL_NULL */
+                              struct json **ret, struct err *err) MUST_CHECK;
 
 /* ---- the operations themselves (worker.c); w NULL: no progress; the answer lives in `a` ---- */
 enum err_code eval_run(struct worker *w, const struct json *args, struct arena *a,

@@ -1,12 +1,16 @@
 /* Models under evaluation: feature plan and engine of a directory, or a baseline that needs neither. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
+#include "base/thread.h"
 #include "evaluate/eval_int.h"
 
-#define PLAN_BYTES_MAX ((size_t)64 << 20)
-#define CHUNK_ROWS     65536
+#define PLAN_BYTES_MAX    ((size_t)64 << 20)
+#define CHUNK_ROWS        8192
+#define SCORE_THREADS_MAX 8
 
 /* A directory logged from a notebook has no plan: one number field per input of the engine. */
 static struct json *plain_plan(const struct engine *eng, struct arena *a)
@@ -83,17 +87,57 @@ int64_t eval_dir_bytes(const char *dir, struct arena *a)
     return sum;
 }
 
-static enum err_code score_chunk(struct eval_model *m, const float *rows, size_t n, struct arena *a,
-                                 double *ret, struct err *err)
+/* Rows [from, to) of a model, scored by one thread. */
+struct score_part {
+    const struct eval_model *m;
+    size_t from, to;
+    enum err_code rc;
+    struct err err;
+};
+
+static void *score_part(void *arg)
 {
-    struct arena_mark mark = arena_mark(a);
-    float *out = ARENA_NEW_N(a, float, n * m->n_outputs);
-    float *scratch = ARENA_NEW_N(a, float, engine_scratch_floats(m->engine) + 1);
-    enum err_code rc =
-        out && scratch ? engine_predict(m->engine, rows, n, scratch, out, err) : arena_err(a, err);
-    for (size_t i = 0; rc == ERR_OK && i < n * m->n_outputs; i++)
-        ret[i] = (double)out[i];
-    arena_release(a, mark);
+    struct score_part *p = arg;
+    const struct eval_model *m = p->m;
+    size_t k = plan_n_inputs(m->plan);
+    float *out = malloc((size_t)CHUNK_ROWS * m->n_outputs * sizeof(*out));
+    float *scratch = malloc((engine_scratch_floats(m->engine) + 1) * sizeof(*scratch));
+    p->rc = out && scratch ? ERR_OK : err_nomem(&p->err);
+    for (size_t at = p->from; p->rc == ERR_OK && at < p->to; at += CHUNK_ROWS) {
+        size_t n = p->to - at < CHUNK_ROWS ? p->to - at : CHUNK_ROWS;
+        p->rc = engine_predict(m->engine, m->matrix + at * k, n, scratch, out, &p->err);
+        for (size_t i = 0; p->rc == ERR_OK && i < n * m->n_outputs; i++)
+            m->score[at * m->n_outputs + i] = (double)out[i];
+    }
+    free(out);
+    free(scratch);
+    return NULL;
+}
+
+/* An inline engine answers from several threads at once; others are asked by one. */
+static enum err_code score_all(const struct eval_model *m, struct err *err)
+{
+    struct score_part part[SCORE_THREADS_MAX];
+    pthread_t thread[SCORE_THREADS_MAX];
+    long n_cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    size_t n = m->rows.n / CHUNK_ROWS + 1,
+           n_parts = engine_is_inline(m->engine) && n_cpus > 1 ? (size_t)n_cpus : 1;
+    n_parts = n_parts > SCORE_THREADS_MAX ? SCORE_THREADS_MAX : n_parts;
+    n_parts = n_parts > n ? n : n_parts;
+    size_t n_started = 1;
+    enum err_code rc = ERR_OK;
+    for (size_t i = 0; i < n_parts; i++)
+        part[i] = (struct score_part){
+            .m = m, .from = m->rows.n * i / n_parts, .to = m->rows.n * (i + 1) / n_parts};
+    while (rc == ERR_OK && n_started < n_parts) {
+        rc = thread_start(&thread[n_started], "score", score_part, &part[n_started], err);
+        n_started += rc == ERR_OK;
+    }
+    (void)score_part(&part[0]);
+    for (size_t i = 1; i < n_started; i++)
+        (void)pthread_join(thread[i], NULL);
+    for (size_t i = 0; rc == ERR_OK && i < n_parts; i++)
+        rc = part[i].rc == ERR_OK ? ERR_OK : err_set(err, part[i].rc, "%s", part[i].err.msg);
     return rc;
 }
 
@@ -101,20 +145,14 @@ enum err_code eval_model_score(struct eval *e, struct eval_model *m, struct err 
 {
     struct arena *a = &e->arena;
     const struct eval_rows *r = &m->rows;
-    size_t n_inputs = plan_n_inputs(m->plan);
-    struct column *part = ARENA_NEW_N(a, struct column, r->n_cols);
-    float *matrix = NULL;
     m->score = ARENA_NEW_N(a, double, r->n * m->n_outputs);
-    if (!part || !m->score)
+    if (!m->score)
         return arena_err(a, err);
     enum err_code rc =
-        plan_run_chunk(m->plan, r->cols, r->n_cols, r->n, a, &matrix, &m->row_features, err);
+        plan_run_chunk(m->plan, r->cols, r->n_cols, r->n, a, &m->matrix, &m->row_features, err);
     m->n_row_features = plan_n_slots(m->plan) - plan_n_settable(m->plan);
-    m->matrix = matrix;
-    for (size_t from = 0; rc == ERR_OK && from < r->n; from += CHUNK_ROWS) {
-        size_t n = r->n - from < CHUNK_ROWS ? r->n - from : CHUNK_ROWS;
-        rc = score_chunk(m, matrix + from * n_inputs, n, a, m->score + from * m->n_outputs, err);
-    }
+    if (rc == ERR_OK)
+        rc = score_all(m, err);
     return rc == ERR_OK ? ERR_OK : err_wrap(err, "model %s", m->name);
 }
 

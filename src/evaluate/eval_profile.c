@@ -28,26 +28,33 @@ struct profile {
 
 /* ---- importance ---- */
 
-static enum err_code permuted_change(struct profile *p, size_t input, const uint32_t *row,
-                                     const uint32_t *from, size_t n, double *ret, struct err *err)
+/* Rows in order and a second order of the same rows, from which the permuted input is taken. */
+struct permutation {
+    uint32_t *row, *from;
+    size_t n;
+};
+
+/* Sum over rows and outputs of |score with this input permuted - score|. */
+static enum err_code permuted_change(struct profile *p, size_t input, const struct permutation *by,
+                                     double *ret, struct err *err)
 {
     struct eval_model *m = p->m;
     struct arena *a = &p->e->arena;
     struct arena_mark mark = arena_mark(a);
-    size_t k = plan_n_inputs(m->plan);
+    size_t k = plan_n_inputs(m->plan), n = by->n;
     float *x = ARENA_NEW_N(a, float, n *k), *out = ARENA_NEW_N(a, float, n * m->n_outputs);
     float *scratch = ARENA_NEW_N(a, float, engine_scratch_floats(m->engine) + 1);
     enum err_code rc = x && out && scratch ? ERR_OK : arena_err(a, err);
     for (size_t i = 0; rc == ERR_OK && i < n; i++) {
-        memcpy(&x[i * k], &m->matrix[row[i] * k], k * sizeof(*x));
-        x[i * k + input] = m->matrix[row[from[i]] * k + input];
+        memcpy(&x[i * k], &m->matrix[by->row[i] * k], k * sizeof(*x));
+        x[i * k + input] = m->matrix[by->row[by->from[i]] * k + input];
     }
     if (rc == ERR_OK)
         rc = engine_predict(m->engine, x, n, scratch, out, err);
     double sum = 0;
-    for (size_t i = 0; rc == ERR_OK && i < n; i++)
-        for (size_t j = 0; j < m->n_outputs; j++)
-            sum += fabs((double)out[i * m->n_outputs + j] - m->score[row[i] * m->n_outputs + j]);
+    for (size_t i = 0; rc == ERR_OK && i < n * m->n_outputs; i++)
+        sum += fabs((double)out[i] -
+                    m->score[by->row[i / m->n_outputs] * m->n_outputs + i % m->n_outputs]);
     arena_release(a, mark);
     *ret = sum;
     return rc;
@@ -57,27 +64,27 @@ static enum err_code importance(struct profile *p, int64_t want, struct err *err
 {
     struct eval *e = p->e;
     size_t k = plan_n_inputs(p->m->plan), n = (size_t)want < e->rows.n ? (size_t)want : e->rows.n;
-    uint32_t *row = ARENA_NEW_N(&e->arena, uint32_t, n),
-             *from = ARENA_NEW_N(&e->arena, uint32_t, n);
+    struct permutation by = {ARENA_NEW_N(&e->arena, uint32_t, n),
+                             ARENA_NEW_N(&e->arena, uint32_t, n), n};
     struct rng rng;
     double sum = 0;
     p->importance = ARENA_NEW_N(&e->arena, double, k);
-    if (!row || !from || !p->importance)
+    if (!by.row || !by.from || !p->importance)
         return arena_err(&e->arena, err);
     rng_init(&rng, e->seed);
     for (size_t i = 0; i < n; i++) {
-        row[i] = (uint32_t)(i * e->rows.n / n);
-        from[i] = (uint32_t)i;
+        by.row[i] = (uint32_t)(i * e->rows.n / n);
+        by.from[i] = (uint32_t)i;
     }
     for (size_t i = n; i > 1; i--) {
         size_t j = rng_below(&rng, i);
-        uint32_t t = from[i - 1];
-        from[i - 1] = from[j];
-        from[j] = t;
+        uint32_t t = by.from[i - 1];
+        by.from[i - 1] = by.from[j];
+        by.from[j] = t;
     }
     enum err_code rc = ERR_OK;
     for (size_t i = 0; rc == ERR_OK && i < k; i++) {
-        rc = permuted_change(p, i, row, from, n, &p->importance[i], err);
+        rc = permuted_change(p, i, &by, &p->importance[i], err);
         sum += p->importance[i];
     }
     for (size_t i = 0; rc == ERR_OK && sum > 0 && i < k; i++)
@@ -217,9 +224,10 @@ static enum err_code metrics(struct profile *p, struct arena *a, struct err *err
     if (!e->rows.label)
         return ERR_OK;
     for (size_t k = 0; rc == ERR_OK && k < e->spec.n_metrics; k++) {
+        struct eval_pair pair = {e->spec.metrics[k], p->m, NULL, e->benchmark_rows,
+                                 e->spec.confidence};
         struct interval i;
-        rc = eval_interval(e, e->spec.metrics[k], p->m, NULL, &e->benchmark_rows,
-                           e->spec.confidence, &i, err);
+        rc = eval_interval(e, &pair, &i, err);
         struct json *m = json_obj(a);
         json_set(a, m, "value", json_num(a, i.value_a));
         json_set(a, m, "low", json_num(a, i.low));
@@ -266,7 +274,7 @@ static enum err_code write_all(struct profile *p, int64_t regression_rows, struc
         json_add(a, files, json_cstr(a, "pawl/calibration.json"));
     }
     if (rc == ERR_OK)
-        rc = eval_regression(e, p->m, regression_rows, a, &regression, err);
+        rc = eval_regression(e, p->m, regression_rows, &regression, err);
     if (rc == ERR_OK)
         rc = write_json(dir, "regression.json", regression, a, err);
     json_add(a, files, json_cstr(a, "pawl/regression.json"));
@@ -323,9 +331,10 @@ static void time_range(struct profile *p)
     }
 }
 
-enum err_code eval_profile(struct eval *e, const struct json *args, struct arena *a,
-                           struct json **ret, struct err *err)
+enum err_code eval_profile(struct eval *e, const struct json *args, struct json **ret,
+                           struct err *err)
 {
+    struct arena *a = e->out;
     struct profile p = {.e = e, .m = &e->models[0]};
     struct json *files = json_arr(a), *o = json_obj(a);
     p.baseline.task = e->spec.task;

@@ -4,7 +4,7 @@
 
 #include "evaluate/eval_int.h"
 
-struct json *eval_value_json(const struct value *v, struct arena *a)
+static struct json *value_json(const struct value *v, struct arena *a)
 {
     switch (v->type) {
     case VAL_BOOL:
@@ -32,7 +32,7 @@ static struct json *request_json(const struct eval_single *s, struct arena *a)
         if (s->values[i].type == VAL_NULL)
             json_set_null(a, o, name);
         else
-            json_set(a, o, name, eval_value_json(&s->values[i], a));
+            json_set(a, o, name, value_json(&s->values[i], a));
     }
     return o;
 }
@@ -56,9 +56,10 @@ static double decision_of(const struct eval_model *m, const float *out)
     return (double)best;
 }
 
-static enum err_code add_row(struct eval *e, struct eval_single *s, size_t row, struct arena *a,
-                             struct json *rows, struct err *err)
+static enum err_code add_row(struct eval *e, struct eval_single *s, size_t row, struct json *rows,
+                             struct err *err)
 {
+    struct arena *a = e->out;
     const struct eval_model *m = s->model;
     const float *out;
     int64_t at_us = e->rows.time ? e->rows.time[row] : 0;
@@ -80,8 +81,9 @@ static enum err_code add_row(struct eval *e, struct eval_single *s, size_t row, 
 
 /* Four fifths spread evenly over the benchmark, the rest rows with nulls where there are any. */
 enum err_code eval_regression(struct eval *e, const struct eval_model *m, int64_t n_rows,
-                              struct arena *a, struct json **ret, struct err *err)
+                              struct json **ret, struct err *err)
 {
+    struct arena *a = e->out;
     const struct eval_subset *s = &e->benchmark_rows;
     struct json *o = json_obj(a), *rows = json_arr(a);
     struct eval_single one = {0};
@@ -92,13 +94,13 @@ enum err_code eval_regression(struct eval *e, const struct eval_model *m, int64_
         eval_single_take(&one, s->row[i]);
         if (!has_null(&one, false) || has_null(&one, true))
             continue;
-        rc = add_row(e, &one, s->row[i], a, rows, err);
+        rc = add_row(e, &one, s->row[i], rows, err);
         n_nulls++;
     }
     for (size_t i = 0; rc == ERR_OK && i < n_even; i++) {
         eval_single_take(&one, s->row[i * s->n / n_even]);
         if (!has_null(&one, true))
-            rc = add_row(e, &one, s->row[i * s->n / n_even], a, rows, err);
+            rc = add_row(e, &one, s->row[i * s->n / n_even], rows, err);
     }
     eval_single_close(&one);
     json_set(a, o, "format", json_int(a, 1));

@@ -80,9 +80,9 @@ static enum err_code time_calls(struct eval *e, struct eval_single *s, int64_t *
 }
 
 /* Features and score of one row, on the engine that serves, without HTTP; look-ups are given. */
-struct json *eval_latency_json(struct eval *e, const struct eval_model *m, int64_t n_calls,
-                               struct arena *a)
+struct json *eval_latency_json(struct eval *e, const struct eval_model *m, int64_t n_calls)
 {
+    struct arena *a = e->out;
     struct json *o = json_obj(a);
     struct eval_single s = {0};
     struct err err = ERR_INIT;

@@ -109,33 +109,60 @@ static bool number_values(struct eval *e, const struct column *c, size_t max, bo
     return true;
 }
 
-static enum err_code slice_build(struct eval *e, struct str name, struct eval_slice *s,
-                                 struct err *err)
+/* The column that a slice speaks of: by name, or computed. */
+static enum err_code slice_column(struct eval *e, struct str name, struct column *ret,
+                                  bool *ret_only_true, struct err *err)
 {
-    struct column *cols = NULL, computed;
+    struct column *cols = NULL;
     size_t n = 0;
-    bool is_expression = true;
-    const struct column *c = NULL;
     enum err_code rc = universe(e, &cols, &n, err);
-    for (size_t i = 0; rc == ERR_OK && i < n && !c; i++)
-        c = str_is(name, cols[i].name) ? &cols[i] : NULL;
-    if (rc == ERR_OK && c) {
-        is_expression = false;
-    } else if (rc == ERR_OK) {
-        rc = run_expression(e, name, cols, n, &computed, err);
-        c = &computed;
+    *ret_only_true = false;
+    for (size_t i = 0; rc == ERR_OK && i < n; i++) {
+        if (!str_is(name, cols[i].name))
+            continue;
+        *ret = cols[i];
+        return ERR_OK;
     }
+    if (rc == ERR_OK)
+        rc = run_expression(e, name, cols, n, ret, err);
+    *ret_only_true = rc == ERR_OK && ret->type == VAL_BOOL;
+    return rc;
+}
+
+/* Rows of the benchmark in the order of their values: counting sort. */
+static enum err_code sort_rows(struct eval *e, struct eval_slice *s, struct err *err)
+{
+    const struct eval_subset *b = &e->benchmark_rows;
+    s->from = ARENA_NEW_N(&e->arena, size_t, s->n_values + 2);
+    s->rows = ARENA_NEW_N(&e->arena, uint32_t, b->n);
+    if (!s->from || !s->rows)
+        return arena_err(&e->arena, err);
+    for (size_t i = 0; i < b->n; i++)
+        if (s->value_of[b->row[i]] != EVAL_NONE)
+            s->from[s->value_of[b->row[i]] + 2]++;
+    for (size_t v = 2; v < s->n_values + 2; v++)
+        s->from[v] += s->from[v - 1];
+    for (size_t i = 0; i < b->n; i++) /* from[v + 1] runs from the start of v to its end */
+        if (s->value_of[b->row[i]] != EVAL_NONE)
+            s->rows[s->from[s->value_of[b->row[i]] + 1]++] = b->row[i];
+    return ERR_OK;
+}
+
+static enum err_code slice_build(struct eval *e, struct eval_slice *s, struct err *err)
+{
+    struct column c;
+    bool only_true;
+    enum err_code rc = slice_column(e, s->name, &c, &only_true, err);
     s->value_of = ARENA_NEW_N(&e->arena, uint32_t, e->rows.n);
     if (rc == ERR_OK && !s->value_of)
         rc = arena_err(&e->arena, err);
     if (rc != ERR_OK)
-        return err_wrap(err, "slice \"%.*s\"", STR_ARG(name));
-    bool only_true = is_expression && c->type == VAL_BOOL;
-    bool is_number = c->type == VAL_INT || c->type == VAL_FLOAT || c->type == VAL_TIME;
-    bool is_fine =
-        number_values(e, c, is_number ? EVAL_NUMERIC_MAX : EVAL_VALUES_MAX, only_true, s) ||
-        (is_number && cut_quartiles(e, c, s));
-    return is_fine ? ERR_OK : arena_err(&e->arena, err);
+        return err_wrap(err, "slice \"%.*s\"", STR_ARG(s->name));
+    bool is_number = c.type == VAL_INT || c.type == VAL_FLOAT || c.type == VAL_TIME;
+    if (!number_values(e, &c, is_number ? EVAL_NUMERIC_MAX : EVAL_VALUES_MAX, only_true, s) &&
+        !(is_number && cut_quartiles(e, &c, s)))
+        return arena_err(&e->arena, err);
+    return sort_rows(e, s, err);
 }
 
 enum err_code eval_slice_get(struct eval *e, struct str name, const struct eval_slice **ret,
@@ -151,7 +178,7 @@ enum err_code eval_slice_get(struct eval *e, struct str name, const struct eval_
         return err_set(err, ERR_LIMIT, "more than %d slices", EVAL_SLICES_MAX);
     struct eval_slice *s = &e->slices[e->n_slices];
     *s = (struct eval_slice){.name = name};
-    enum err_code rc = slice_build(e, name, s, err);
+    enum err_code rc = slice_build(e, s, err);
     if (rc != ERR_OK)
         return rc;
     e->n_slices++;
@@ -159,12 +186,7 @@ enum err_code eval_slice_get(struct eval *e, struct str name, const struct eval_
     return ERR_OK;
 }
 
-struct eval_subset eval_slice_rows(struct eval *e, const struct eval_slice *s, uint32_t value)
+struct eval_subset eval_slice_rows(const struct eval_slice *s, size_t value)
 {
-    uint32_t *row = ARENA_NEW_N(&e->arena, uint32_t, e->benchmark_rows.n);
-    size_t n = 0;
-    for (size_t i = 0; row && i < e->benchmark_rows.n; i++)
-        if (s->value_of[e->benchmark_rows.row[i]] == value)
-            row[n++] = e->benchmark_rows.row[i];
-    return (struct eval_subset){row, n};
+    return (struct eval_subset){s->rows + s->from[value], s->from[value + 1] - s->from[value]};
 }

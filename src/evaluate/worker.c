@@ -208,7 +208,7 @@ static enum err_code load_models(struct eval *e, const struct json *list, struct
 enum err_code eval_run(struct worker *w, const struct json *args, struct arena *a,
                        struct json **ret, struct err *err)
 {
-    struct eval e = {.worker = w};
+    struct eval e = {.worker = w, .out = a};
     struct str dataset;
     enum err_code rc = json_need_str(args, "dataset", &dataset, err);
     if (rc != ERR_OK)
@@ -228,7 +228,7 @@ enum err_code eval_run(struct worker *w, const struct json *args, struct arena *
     if (rc == ERR_OK)
         rc = eval_blocks(&e, err);
     if (rc == ERR_OK)
-        rc = eval_report(&e, args, a, ret, err);
+        rc = eval_report(&e, args, ret, err);
     eval_close(&e);
     return rc == ERR_OK ? ERR_OK : err_wrap(err, "evaluate");
 }
@@ -252,11 +252,32 @@ static enum err_code adopt_upload(struct eval *e, const struct json *args, struc
     return ERR_OK;
 }
 
+static enum err_code profile_load(struct eval *e, const struct json *args, const char *dataset,
+                                  struct err *err)
+{
+    struct eval_model *m = &e->models[0];
+    enum err_code rc = load_rows(e, dataset, &e->rows, err);
+    if (rc == ERR_OK)
+        rc = eval_model_open(e, m, err);
+    if (rc == ERR_OK && !e->rows.split)
+        rc = adopt_upload(e, args, err);
+    if (rc == ERR_OK)
+        rc = choose_benchmark(e, NULL, err);
+    m->rows = e->rows;
+    e->n_classes = count_classes(e);
+    if (rc == ERR_OK)
+        rc = eval_model_score(e, m, err);
+    if (rc == ERR_OK && e->rows.label)
+        rc = eval_model_threshold(e, m, err);
+    if (rc == ERR_OK && isnan(m->threshold) && e->spec.task == TASK_BINARY)
+        m->threshold = e->spec.threshold.value;
+    return rc == ERR_OK ? eval_blocks(e, err) : rc;
+}
+
 enum err_code eval_profile_model(struct worker *w, const struct json *args, struct arena *a,
                                  struct json **ret, struct err *err)
 {
-    struct eval e = {.worker = w};
-    struct eval_model *m = &e.models[0];
+    struct eval e = {.worker = w, .out = a};
     struct str dataset, dir;
     enum err_code rc = json_need_str(args, "dataset", &dataset, err);
     if (rc == ERR_OK)
@@ -264,31 +285,14 @@ enum err_code eval_profile_model(struct worker *w, const struct json *args, stru
     if (rc != ERR_OK)
         return rc;
     rc = eval_open(&e, args, err);
-    *m = (struct eval_model){.name = "candidate",
-                             .dir = dir.p,
-                             .threshold = json_get_f64(args, "threshold", NAN),
-                             .threshold_how = "given"};
-    e.n_models = 1;
+    e.models[e.n_models++] = (struct eval_model){.name = "candidate",
+                                                 .dir = dir.p,
+                                                 .threshold = json_get_f64(args, "threshold", NAN),
+                                                 .threshold_how = "given"};
     if (rc == ERR_OK)
-        rc = load_rows(&e, dataset.p, &e.rows, err);
+        rc = profile_load(&e, args, dataset.p, err);
     if (rc == ERR_OK)
-        rc = eval_model_open(&e, m, err);
-    if (rc == ERR_OK && !e.rows.split)
-        rc = adopt_upload(&e, args, err);
-    if (rc == ERR_OK)
-        rc = choose_benchmark(&e, NULL, err);
-    m->rows = e.rows;
-    e.n_classes = count_classes(&e);
-    if (rc == ERR_OK)
-        rc = eval_model_score(&e, m, err);
-    if (rc == ERR_OK && e.rows.label)
-        rc = eval_model_threshold(&e, m, err);
-    if (rc == ERR_OK && isnan(m->threshold) && e.spec.task == TASK_BINARY)
-        m->threshold = e.spec.threshold.value;
-    if (rc == ERR_OK)
-        rc = eval_blocks(&e, err);
-    if (rc == ERR_OK)
-        rc = eval_profile(&e, args, a, ret, err);
+        rc = eval_profile(&e, args, ret, err);
     eval_close(&e);
     return rc == ERR_OK ? ERR_OK : err_wrap(err, "profile of the model");
 }

@@ -219,11 +219,22 @@ static bool is_sorted(const int64_t *t, size_t n)
     return true;
 }
 
+/* First moment after the piece that holds t. */
+static int64_t piece_end(int64_t t, int64_t duration_us)
+{
+    return (floor_div_i64(t, duration_us) + 1) * duration_us;
+}
+
 static size_t count_pieces(const int64_t *t, size_t n, int64_t duration_us)
 {
-    size_t pieces = n > 0;
-    for (size_t i = 1; i < n; i++)
-        pieces += floor_div_i64(t[i], duration_us) != floor_div_i64(t[i - 1], duration_us);
+    size_t pieces = 0;
+    int64_t end = INT64_MIN;
+    for (size_t i = 0; i < n; i++) {
+        if (i > 0 && t[i] < end)
+            continue;
+        pieces++;
+        end = piece_end(t[i], duration_us);
+    }
     return pieces;
 }
 
@@ -253,16 +264,18 @@ static enum err_code count_chunks(const struct hist_input *in, struct arena *a,
     r->chunk_from_us = in->time_us ? ARENA_NEW_N(a, int64_t, r->n_chunks) : NULL;
     if (!r->counts || !r->chunks || (in->time_us && !r->chunk_from_us))
         return arena_err(a, err);
+    int64_t end = INT64_MIN;
     for (size_t i = 0; i < n; i++) {
         struct value v = column_value(&in->values, i);
         size_t cell = hist_cell_value(&r->edges, &v);
         bool is_next = i == 0;
-        if (i > 0 && cut.duration_us > 0)
-            is_next = floor_div_i64(in->time_us[i], cut.duration_us) !=
-                      floor_div_i64(in->time_us[i - 1], cut.duration_us);
+        if (cut.duration_us > 0)
+            is_next = i == 0 || in->time_us[i] >= end;
         else if (i > 0)
             is_next = i % cut.rows == 0 && i / cut.rows < cut.n_chunks;
         chunk += is_next && i > 0;
+        if (is_next && cut.duration_us > 0)
+            end = piece_end(in->time_us[i], cut.duration_us);
         if (is_next && in->time_us)
             r->chunk_from_us[chunk] = in->time_us[i];
         r->counts[cell]++;
