@@ -35,15 +35,19 @@ static bool is_release_name(struct str s)
 }
 
 /* A model becomes a release and passes its gates first; *ret the report when it does not. */
-static enum err_code release_for(struct op_call *call, const struct json *in, int64_t *ret_number, struct json **ret, struct err *err)
+static enum err_code release_for(struct op_call *call, const struct json *in, int64_t *ret_number,
+                                 struct json **ret, struct err *err)
 {
-    struct release_order order = {.endpoint = json_get_c(in, "endpoint"), .actor = call->actor, .reason = json_get_c(in, "reason")};
+    struct release_order order = {.endpoint = json_get_c(in, "endpoint"),
+                                  .actor = call->actor,
+                                  .reason = json_get_c(in, "reason")};
     struct json *report;
     struct release r;
 
     if (is_release_name(json_get_str(in, "what")))
         return release_parse(json_get_str(in, "what"), ret_number, err);
-    if (release_from_model(call->sv->release, json_get_c(in, "what"), &order, call->arena, ret_number, err) != ERR_OK ||
+    if (release_from_model(call->sv->release, json_get_c(in, "what"), &order, call->arena,
+                           ret_number, err) != ERR_OK ||
         release_gate(call->sv->release, *ret_number, call->arena, &report, err) != ERR_OK ||
         release_get(call->sv->db, *ret_number, call->arena, &r, err) != ERR_OK)
         return err->code;
@@ -51,12 +55,16 @@ static enum err_code release_for(struct op_call *call, const struct json *in, in
         return ERR_OK;
     *ret = release_json(&r, call->arena);
     json_set(call->arena, *ret, "gates", report);
-    return err_set(err, ERR_NO, "r%lld is %s: %s", (long long)*ret_number, RELEASE_STATE_NAMES[r.state],
-                   r.state == RELEASE_GATED ? "it waits for approval (`pawl approve`)" : "it does not pass its gates");
+    return err_set(err, ERR_NO, "r%lld is %s: %s", (long long)*ret_number,
+                   RELEASE_STATE_NAMES[r.state],
+                   r.state == RELEASE_GATED ? "it waits for approval (`pawl approve`)"
+                                            : "it does not pass its gates");
 }
 
-enum err_code op_endpoints_deploy(struct op_call *call, const struct json *in, struct json **ret, struct err *err)
+enum err_code op_endpoints_deploy(struct op_call *call, const struct json *in, struct json **ret,
+                                  struct err *err)
 {
+    struct deploy_order order;
     int64_t number;
     enum err_code code;
 
@@ -65,60 +73,74 @@ enum err_code op_endpoints_deploy(struct op_call *call, const struct json *in, s
     code = release_for(call, in, &number, ret, err);
     if (code != ERR_OK)
         return code;
-    code = release_deploy(call->sv->release, json_get_c(in, "endpoint"), number, call->actor, json_get_c(in, "reason"),
-                          json_get_bool(in, "force", false) ? DEPLOY_FORCE : DEPLOY_PLAIN, call->arena, ret, err);
+    order = (struct deploy_order){.endpoint = json_get_c(in, "endpoint"),
+                                  .number = number,
+                                  .actor = call->actor,
+                                  .reason = json_get_c(in, "reason"),
+                                  .is_forced = json_get_bool(in, "force", false)};
+    code = release_deploy(call->sv->release, &order, call->arena, ret, err);
     if (code == ERR_OK)
         tables_follow(call);
     return code;
 }
 
-enum err_code op_endpoints_rollback(struct op_call *call, const struct json *in, struct json **ret, struct err *err)
+enum err_code op_endpoints_rollback(struct op_call *call, const struct json *in, struct json **ret,
+                                    struct err *err)
 {
     int64_t to = 0;
     enum err_code code;
 
-    if (need_release(call->sv, err) != ERR_OK || (json_get(in, "to") && release_parse(json_get_str(in, "to"), &to, err) != ERR_OK))
+    if (need_release(call->sv, err) != ERR_OK ||
+        (json_get(in, "to") && release_parse(json_get_str(in, "to"), &to, err) != ERR_OK))
         return err->code;
-    code = release_rollback(call->sv->release, json_get_c(in, "endpoint"), to, call->actor, json_get_c(in, "reason"), call->arena,
-                            ret, err);
+    code = release_rollback(call->sv->release, json_get_c(in, "endpoint"), to, call->actor,
+                            json_get_c(in, "reason"), call->arena, ret, err);
     if (code == ERR_OK)
         tables_follow(call);
     return code;
 }
 
-static enum err_code shown(struct op_call *call, const struct json *in, struct json **ret, struct err *err)
+static enum err_code shown(struct op_call *call, const struct json *in, struct json **ret,
+                           struct err *err)
 {
     tables_follow(call);
-    return release_endpoint_json(call->sv->release, json_get_c(in, "endpoint"), call->arena, ret, err);
+    return release_endpoint_json(call->sv->release, json_get_c(in, "endpoint"), call->arena, ret,
+                                 err);
 }
 
-enum err_code op_endpoints_hold(struct op_call *call, const struct json *in, struct json **ret, struct err *err)
+enum err_code op_endpoints_hold(struct op_call *call, const struct json *in, struct json **ret,
+                                struct err *err)
 {
     int64_t for_us = json_get_int(in, "for", 0);
     int64_t until = for_us > 0 ? clock_now_us(call->sv->clock) + for_us : AT_US_NONE;
 
     if (need_release(call->sv, err) != ERR_OK ||
-        release_hold(call->sv->release, json_get_c(in, "endpoint"), until, call->actor, json_get_c(in, "reason"), err) != ERR_OK)
+        release_hold(call->sv->release, json_get_c(in, "endpoint"), until, call->actor,
+                     json_get_c(in, "reason"), err) != ERR_OK)
         return err->code;
     return shown(call, in, ret, err);
 }
 
-enum err_code op_endpoints_resume(struct op_call *call, const struct json *in, struct json **ret, struct err *err)
+enum err_code op_endpoints_resume(struct op_call *call, const struct json *in, struct json **ret,
+                                  struct err *err)
 {
     if (need_release(call->sv, err) != ERR_OK ||
-        release_resume(call->sv->release, json_get_c(in, "endpoint"), call->actor, json_get_c(in, "reason"), err) != ERR_OK)
+        release_resume(call->sv->release, json_get_c(in, "endpoint"), call->actor,
+                       json_get_c(in, "reason"), err) != ERR_OK)
         return err->code;
     return shown(call, in, ret, err);
 }
 
-enum err_code op_endpoints_list(struct op_call *call, const struct json *in, struct json **ret, struct err *err)
+enum err_code op_endpoints_list(struct op_call *call, const struct json *in, struct json **ret,
+                                struct err *err)
 {
     struct json *list = json_arr(call->arena);
     const char **names;
     size_t n;
 
     (void)in;
-    if (need_release(call->sv, err) != ERR_OK || serve_endpoints(call->sv->serve, call->arena, &names, &n, err) != ERR_OK)
+    if (need_release(call->sv, err) != ERR_OK ||
+        serve_endpoints(call->sv->serve, call->arena, &names, &n, err) != ERR_OK)
         return err->code;
     for (size_t i = 0; i < n; i++) {
         struct json *o;
@@ -127,26 +149,30 @@ enum err_code op_endpoints_list(struct op_call *call, const struct json *in, str
         json_remove(o, "history");
         json_add(call->arena, list, o);
     }
-    *ret = list;
+    *ret = json_set(call->arena, json_obj(call->arena), "endpoints", list);
     return ERR_OK;
 }
 
-enum err_code op_endpoints_show(struct op_call *call, const struct json *in, struct json **ret, struct err *err)
+enum err_code op_endpoints_show(struct op_call *call, const struct json *in, struct json **ret,
+                                struct err *err)
 {
     struct json *windows;
 
     if (need_release(call->sv, err) != ERR_OK ||
-        release_endpoint_json(call->sv->release, json_get_c(in, "endpoint"), call->arena, ret, err) != ERR_OK)
+        release_endpoint_json(call->sv->release, json_get_c(in, "endpoint"), call->arena, ret,
+                              err) != ERR_OK)
         return err->code;
     if (!call->sv->monitor)
         return ERR_OK;
-    if (monitor_json(call->sv->monitor, json_get_c(in, "endpoint"), 10, call->arena, &windows, err) != ERR_OK)
+    if (monitor_json(call->sv->monitor, json_get_c(in, "endpoint"), 10, call->arena, &windows,
+                     err) != ERR_OK)
         return err->code;
     json_set(call->arena, *ret, "monitor", windows);
     return ERR_OK;
 }
 
-enum err_code op_endpoints_counterfactual(struct op_call *call, const struct json *in, struct json **ret, struct err *err)
+enum err_code op_endpoints_counterfactual(struct op_call *call, const struct json *in,
+                                          struct json **ret, struct err *err)
 {
     struct counterfactual_order o = {.endpoint = json_get_c(in, "endpoint"),
                                      .from_us = json_get_time(in, "from"),

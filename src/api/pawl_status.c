@@ -3,7 +3,8 @@
 #include "api/services.h"
 #include "loop/status.h"
 
-enum err_code op_status_get(struct op_call *call, const struct json *in, struct json **ret, struct err *err)
+enum err_code op_status_get(struct op_call *call, const struct json *in, struct json **ret,
+                            struct err *err)
 {
     struct services *sv = call->sv;
     struct status_sources s = {.root = sv->root,
@@ -19,19 +20,29 @@ enum err_code op_status_get(struct op_call *call, const struct json *in, struct 
     return status_json(&s, json_get_c(in, "endpoint"), call->arena, ret, err);
 }
 
-enum err_code op_laps_list(struct op_call *call, const struct json *in, struct json **ret, struct err *err)
+enum err_code op_laps_list(struct op_call *call, const struct json *in, struct json **ret,
+                           struct err *err)
 {
-    if (services_need(call->sv->loop, "the scheduler", err) != ERR_OK)
+    struct json *list;
+
+    if (services_need(call->sv->loop, "the scheduler", err) != ERR_OK ||
+        loop_laps(call->sv->loop, json_get_c(in, "endpoint"), json_get_int(in, "limit", 50),
+                  call->arena, &list, err) != ERR_OK)
         return err->code;
-    return loop_laps(call->sv->loop, json_get_c(in, "endpoint"), json_get_int(in, "limit", 50), call->arena, ret, err);
+    *ret = json_set(call->arena, json_obj(call->arena), "laps", list);
+    return ERR_OK;
 }
 
-enum err_code op_slo_list(struct op_call *call, const struct json *in, struct json **ret, struct err *err)
+enum err_code op_slo_list(struct op_call *call, const struct json *in, struct json **ret,
+                          struct err *err)
 {
     const char *endpoint = json_get_c(in, "endpoint");
+    struct json *list;
 
     if (services_need(call->sv->monitor, "the monitor", err) != ERR_OK)
         return err->code;
-    (void)monitor_slos(call->sv->monitor, endpoint, serve_clock(call->sv->serve, endpoint), call->arena, ret);
+    (void)monitor_slos(call->sv->monitor, endpoint, serve_clock(call->sv->serve, endpoint),
+                       call->arena, &list);
+    *ret = json_set(call->arena, json_obj(call->arena), "objectives", list);
     return ERR_OK;
 }

@@ -19,7 +19,8 @@ struct cron_field {
     int n_names, first_name;
 };
 
-static const char *const MONTHS[] = {"jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"};
+static const char *const MONTHS[] = {"jan", "feb", "mar", "apr", "may", "jun",
+                                     "jul", "aug", "sep", "oct", "nov", "dec"};
 static const char *const WEEKDAYS[] = {"sun", "mon", "tue", "wed", "thu", "fri", "sat"};
 static const struct cron_field FIELDS[] = {{"minute", 0, 59, NULL, 0, 0},
                                            {"hour", 0, 23, NULL, 0, 0},
@@ -45,7 +46,8 @@ static bool value_of(const struct cron_field *f, struct str s, int *ret)
 /* "*", "3", "1-5", each with "/n". */
 static bool part_of(const struct cron_field *f, struct str part, uint64_t *set)
 {
-    struct str rest = part, range = str_split(&rest, '/'), high = range, low = str_split(&high, '-');
+    struct str rest = part, range = str_split(&rest, '/'), high = range,
+               low = str_split(&high, '-');
     int from, to;
     int64_t step = 1;
 
@@ -67,7 +69,8 @@ static bool part_of(const struct cron_field *f, struct str part, uint64_t *set)
     return true;
 }
 
-static enum err_code field_parse(const struct cron_field *f, struct str text, uint64_t *ret, struct err *err)
+static enum err_code field_parse(const struct cron_field *f, struct str text, uint64_t *ret,
+                                 struct err *err)
 {
     struct str rest = text;
     uint64_t set = 0;
@@ -75,8 +78,10 @@ static enum err_code field_parse(const struct cron_field *f, struct str text, ui
     while (rest.p) {
         struct str part = str_split(&rest, ',');
         if (part.n == 0 || !part_of(f, part, &set))
-            return err_set(err, ERR_PARSE, "%s of a schedule: \"%.*s\" is not a value, range, list or step in %d..%d", f->name,
-                           STR_ARG(text), f->min, f->max);
+            return err_set(
+                err, ERR_PARSE,
+                "%s of a schedule: \"%.*s\" is not a value, range, list or step in %d..%d", f->name,
+                STR_ARG(text), f->min, f->max);
     }
     *ret = set;
     return ERR_OK;
@@ -102,13 +107,15 @@ static bool tzif_head(const uint8_t *p, size_t n, struct tzif *ret)
 {
     if (n < 44 || memcmp(p, "TZif", 4) != 0)
         return false;
-    *ret = (struct tzif){be32(p + 20), be32(p + 24), be32(p + 28), be32(p + 32), be32(p + 36), be32(p + 40)};
+    *ret = (struct tzif){be32(p + 20), be32(p + 24), be32(p + 28),
+                         be32(p + 32), be32(p + 36), be32(p + 40)};
     return true;
 }
 
 static size_t tzif_body(const struct tzif *h, size_t time_bytes)
 {
-    return h->n_time * (time_bytes + 1) + h->n_type * 6 + h->n_char + h->n_leap * (time_bytes + 4) + h->n_std + h->n_utc;
+    return h->n_time * (time_bytes + 1) + h->n_type * 6 + h->n_char + h->n_leap * (time_bytes + 4) +
+           h->n_std + h->n_utc;
 }
 
 /* The second part (64 bit times), which every zone file of today has. */
@@ -119,9 +126,11 @@ static enum err_code zone_decode(struct str bytes, struct arena *a, struct zone 
     size_t skip;
 
     if (!tzif_head(p, bytes.n, &h) || p[4] < '2')
-        return err_set(err, ERR_UNSUPPORTED, "the zone file of %s is not of version 2 or later", z->name);
+        return err_set(err, ERR_UNSUPPORTED, "the zone file of %s is not of version 2 or later",
+                       z->name);
     skip = 44 + tzif_body(&h, 4);
-    if (skip > bytes.n || !tzif_head(p + skip, bytes.n - skip, &h) || skip + 44 + tzif_body(&h, 8) > bytes.n)
+    if (skip > bytes.n || !tzif_head(p + skip, bytes.n - skip, &h) ||
+        skip + 44 + tzif_body(&h, 8) > bytes.n)
         return err_set(err, ERR_CORRUPT, "the zone file of %s is damaged", z->name);
     times = p + skip + 44;
     types = times + (size_t)h.n_time * 8;
@@ -150,8 +159,11 @@ static enum err_code zone_read(struct str name, struct arena *a, struct zone *re
     if (name.n == 0 || str_is(name, "UTC"))
         return ERR_OK;
     for (size_t i = 0; i < name.n; i++)
-        if (!strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-+/", name.p[i]) || name.p[0] == '/')
-            return err_set(err, ERR_INVALID, "\"%.*s\" is not a time zone: write it as Europe/Berlin", STR_ARG(name));
+        if (!strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-+/",
+                    name.p[i]) ||
+            name.p[0] == '/')
+            return err_set(err, ERR_INVALID,
+                           "\"%.*s\" is not a time zone: write it as Europe/Berlin", STR_ARG(name));
     path = str_printf(a, "%s/%.*s", ZONE_DIR, STR_ARG(name));
     if (!path)
         return arena_err(a, err);
@@ -170,7 +182,8 @@ int64_t zone_offset_us(const struct zone *z, int64_t at_us)
 }
 
 /* ---- the rule ---- */
-enum err_code cron_parse(struct str text, struct str zone, struct arena *a, struct cron *ret, struct err *err)
+enum err_code cron_parse(struct str text, struct str zone, struct arena *a, struct cron *ret,
+                         struct err *err)
 {
     struct cron c = {.text = str_dup(a, text)};
     uint64_t *sets[] = {&c.minutes, &c.hours, &c.days, &c.months, &c.weekdays};
@@ -181,7 +194,9 @@ enum err_code cron_parse(struct str text, struct str zone, struct arena *a, stru
         while (field.p && field.n == 0 && rest.p)
             field = str_split(&rest, ' ');
         if (!field.p || field.n == 0)
-            return err_set(err, ERR_PARSE, "a schedule has five fields (minute hour day month weekday): \"%.*s\"", STR_ARG(text));
+            return err_set(err, ERR_PARSE,
+                           "a schedule has five fields (minute hour day month weekday): \"%.*s\"",
+                           STR_ARG(text));
         if (field_parse(&FIELDS[i], field, sets[i], err) != ERR_OK)
             return err->code;
         if (i == 2)
@@ -190,7 +205,8 @@ enum err_code cron_parse(struct str text, struct str zone, struct arena *a, stru
             c.any_weekday = field.p[0] == '*';
     }
     if (rest.p && str_trim(rest).n > 0)
-        return err_set(err, ERR_PARSE, "a schedule has five fields, this has more: \"%.*s\"", STR_ARG(text));
+        return err_set(err, ERR_PARSE, "a schedule has five fields, this has more: \"%.*s\"",
+                       STR_ARG(text));
     if (c.weekdays & (UINT64_C(1) << 7)) /* 7 is Sunday too */
         c.weekdays |= 1;
     if (zone_read(zone, a, &c.zone, err) != ERR_OK)
@@ -218,7 +234,8 @@ static bool day_matches(const struct cron *c, const struct civil *t)
 /* UTC of a local time; in a gap the first moment after it, in a repeated hour the first of the two. */
 static int64_t utc_of(const struct zone *z, int64_t local_us)
 {
-    int64_t before = zone_offset_us(z, local_us - US_PER_DAY), after = zone_offset_us(z, local_us + US_PER_DAY);
+    int64_t before = zone_offset_us(z, local_us - US_PER_DAY),
+            after = zone_offset_us(z, local_us + US_PER_DAY);
     int64_t with_before = local_us - before, with_after = local_us - after;
 
     if (before == after)

@@ -13,7 +13,7 @@
 #include "base/str.h"
 
 struct zone_change {
-    int64_t at_us;    /* from here on */
+    int64_t at_us;     /* from here on */
     int64_t offset_us; /* local time = UTC + offset */
 };
 
@@ -32,7 +32,8 @@ struct cron {
 };
 
 /* ERR_PARSE names the field. zone empty: UTC. */
-enum err_code cron_parse(struct str text, struct str zone, struct arena *a, struct cron *ret, struct err *err) MUST_CHECK;
+enum err_code cron_parse(struct str text, struct str zone, struct arena *a, struct cron *ret,
+                         struct err *err) MUST_CHECK;
 /* The first moment after `after_us` that the rule names, or AT_US_NONE when there is none within five years. */
 int64_t cron_next(const struct cron *c, int64_t after_us);
 int64_t zone_offset_us(const struct zone *z, int64_t at_us);

@@ -9,9 +9,21 @@
 
 #define ACTOR "pawl:loop"
 
-enum lap_state { LAP_RUNNING, LAP_UNCHANGED, LAP_BLOCKED, LAP_FAILED, LAP_REFUSED, LAP_UNDECIDED, LAP_WAITING, LAP_ROLLING, LAP_LIVE, LAP_STATE_N };
-static const char *const LAP_STATE_NAMES[LAP_STATE_N] = {"running",   "unchanged", "blocked", "failed", "gates_refused",
-                                                         "undecided", "waits_for_approval", "rolling", "live"};
+enum lap_state {
+    LAP_RUNNING,
+    LAP_UNCHANGED,
+    LAP_BLOCKED,
+    LAP_FAILED,
+    LAP_REFUSED,
+    LAP_UNDECIDED,
+    LAP_WAITING,
+    LAP_ROLLING,
+    LAP_LIVE,
+    LAP_STATE_N
+};
+static const char *const LAP_STATE_NAMES[LAP_STATE_N] = {
+    "running",   "unchanged",          "blocked", "failed", "gates_refused",
+    "undecided", "waits_for_approval", "rolling", "live"};
 
 struct lap {
     int64_t id;
@@ -85,15 +97,18 @@ static const char *obstacle(struct turn *t)
 static enum err_code lap_insert(struct db_tx *tx, void *arg, struct err *err)
 {
     struct lap *lap = arg;
-    enum err_code code = db_get_i64(tx, &lap->id, err, "SELECT COALESCE(MAX(id), 0) + 1 FROM laps", "");
+    enum err_code code =
+        db_get_i64(tx, &lap->id, err, "SELECT COALESCE(MAX(id), 0) + 1 FROM laps", "");
 
     if (code != ERR_OK)
         return code;
     return db_exec(tx, err,
-                   "INSERT INTO laps (id, endpoint, project, trigger_kind, evidence, state, started_us, started_wall_us) "
+                   "INSERT INTO laps (id, endpoint, project, trigger_kind, evidence, state, "
+                   "started_us, started_wall_us) "
                    "VALUES (?,?,?,?,?,?,?,?)",
-                   "isssssii", lap->id, lap->t->ep->name, lap->t->ep->project->name, TRIGGER_KIND_NAMES[lap->kind], lap->text,
-                   LAP_STATE_NAMES[lap->state], lap->t->now_us, clock_now_us(&lap->t->l->opt.clock));
+                   "isssssii", lap->id, lap->t->ep->name, lap->t->ep->project->name,
+                   TRIGGER_KIND_NAMES[lap->kind], lap->text, LAP_STATE_NAMES[lap->state],
+                   lap->t->now_us, clock_now_us(&lap->t->l->opt.clock));
 }
 
 static enum err_code lap_update(struct db_tx *tx, void *arg, struct err *err)
@@ -101,9 +116,10 @@ static enum err_code lap_update(struct db_tx *tx, void *arg, struct err *err)
     const struct lap *lap = arg;
 
     return db_exec(tx, err,
-                   "UPDATE laps SET state = ?, run_id = ?, release = ?, rollout = ?, note = ?, ended_wall_us = ? WHERE id = ?",
-                   "ssiisii", LAP_STATE_NAMES[lap->state], lap->run_id, lap->release, lap->rollout, lap->note,
-                   clock_now_us(&lap->t->l->opt.clock), lap->id);
+                   "UPDATE laps SET state = ?, run_id = ?, release = ?, rollout = ?, note = ?, "
+                   "ended_wall_us = ? WHERE id = ?",
+                   "ssiisii", LAP_STATE_NAMES[lap->state], lap->run_id, lap->release, lap->rollout,
+                   lap->note, clock_now_us(&lap->t->l->opt.clock), lap->id);
 }
 
 static struct json *lap_json(const struct lap *lap, struct arena *a)
@@ -126,6 +142,7 @@ static enum err_code lap_release(struct lap *lap, const struct pipeline_result *
     struct turn *t = lap->t;
     struct release_host *h = t->l->opt.release;
     struct release_order order = {.endpoint = t->ep->name, .actor = ACTOR, .reason = lap->text};
+    struct deploy_order deploy = {.endpoint = t->ep->name, .actor = ACTOR, .reason = lap->text};
     struct json *report, *deployed;
     struct release r;
 
@@ -142,7 +159,8 @@ static enum err_code lap_release(struct lap *lap, const struct pipeline_result *
         lap->state = LAP_WAITING;
         return ERR_OK;
     }
-    if (release_deploy(h, t->ep->name, lap->release, ACTOR, lap->text, DEPLOY_PLAIN, t->a, &deployed, t->err) != ERR_OK)
+    deploy.number = lap->release;
+    if (release_deploy(h, &deploy, t->a, &deployed, t->err) != ERR_OK)
         return t->err->code;
     lap->rollout = json_get_int(deployed, "rollout", 0);
     lap->state = lap->rollout ? LAP_ROLLING : LAP_LIVE;
@@ -153,7 +171,8 @@ static enum err_code lap_release(struct lap *lap, const struct pipeline_result *
 static enum err_code scheduled_revision(struct turn *t, const char **ret)
 {
     char *digest = NULL;
-    const enum err_code code = revision_pushed(t->l->opt.db, t->ep->project->name, t->a, &digest, t->err);
+    const enum err_code code =
+        revision_pushed(t->l->opt.db, t->ep->project->name, t->a, &digest, t->err);
 
     if (code == ERR_OK)
         *ret = digest;
@@ -169,15 +188,17 @@ static enum err_code lap_run(struct lap *lap)
     struct turn *t = lap->t;
     struct pipeline_peer peers[2];
     struct pipeline_result run = {0};
-    struct pipeline_order order = {.as_of_us = t->l->opt.is_replay ? t->now_us : AT_US_NONE,
-                                   .event_now_us = t->now_us,
-                                   .peers = peers,
-                                   .actor = ACTOR,
-                                   .reason = str_printf(t->a, "trigger: %s: %s", TRIGGER_KIND_NAMES[lap->kind], lap->text)};
+    struct pipeline_order order = {
+        .as_of_us = t->l->opt.is_replay ? t->now_us : AT_US_NONE,
+        .event_now_us = t->now_us,
+        .peers = peers,
+        .actor = ACTOR,
+        .reason = str_printf(t->a, "trigger: %s: %s", TRIGGER_KIND_NAMES[lap->kind], lap->text)};
     enum err_code code;
 
     if (scheduled_revision(t, &order.revision) != ERR_OK ||
-        release_peers(t->l->opt.release, t->ep->name, t->a, peers, &order.n_peers, t->err) != ERR_OK)
+        release_peers(t->l->opt.release, t->ep->name, t->a, peers, &order.n_peers, t->err) !=
+            ERR_OK)
         return t->err->code;
     code = pipeline_run(t->l->opt.pipeline, &order, t->a, &run, t->err);
     lap->run_id = run.run_id;
@@ -208,8 +229,11 @@ static void forget_reasons(struct turn *t)
 static enum err_code lap_settle(struct lap *lap, enum err_code code)
 {
     struct turn *t = lap->t;
-    struct loop_alarm al = {.rule = "LapFailed", .object = str_printf(t->a, "endpoint:%s", t->ep->name), .severity = ALERT_TICKET,
-                            .box = "train", .runbook = "lap-failed"};
+    struct loop_alarm al = {.rule = "LapFailed",
+                            .object = str_printf(t->a, "endpoint:%s", t->ep->name),
+                            .severity = ALERT_TICKET,
+                            .box = "train",
+                            .runbook = "lap-failed"};
 
     if (code != ERR_OK) {
         lap->state = LAP_FAILED;
@@ -222,8 +246,9 @@ static enum err_code lap_settle(struct lap *lap, enum err_code code)
     if (lap->state != LAP_FAILED && lap->state != LAP_BLOCKED)
         return loop_settle(t, al.rule, al.object, "a later lap came through");
     al.evidence = lap_json(lap, t->a);
-    al.summary = str_printf(t->a, "The lap that %s started did not come through: %s", TRIGGER_KIND_NAMES[lap->kind],
-                            lap->note ? lap->note : "no reason given");
+    al.summary =
+        str_printf(t->a, "The lap that %s started did not come through: %s",
+                   TRIGGER_KIND_NAMES[lap->kind], lap->note ? lap->note : "no reason given");
     return loop_raise(t, &al);
 }
 
@@ -244,7 +269,9 @@ static void *job_main(void *arg)
     enum err_code code = lap_run(&j->lap);
 
     mutex_lock(&j->turn.l->mutex);
-    (void)lap_settle(&j->lap, code); /* a row that could not be written stays "running": the next start says so */
+    (void)lap_settle(
+        &j->lap,
+        code); /* a row that could not be written stays "running": the next start says so */
     mutex_unlock(&j->turn.l->mutex);
     atomic_store(&j->is_done, true);
     return NULL;
@@ -351,11 +378,14 @@ static struct json *lap_row_json(const struct db_rows *rows, struct arena *a)
     json_set(a, o, "why", db_is_null(rows, 3) ? NULL : json_str(a, db_str(rows, 3)));
     json_set(a, o, "state", json_cstr(a, lap_shown_state(rows)));
     json_set(a, o, "run", db_is_null(rows, 5) ? NULL : json_str(a, db_str(rows, 5)));
-    json_set(a, o, "release", db_i64(rows, 6) ? json_fmt(a, "r%lld", (long long)db_i64(rows, 6)) : NULL);
+    json_set(a, o, "release",
+             db_i64(rows, 6) ? json_fmt(a, "r%lld", (long long)db_i64(rows, 6)) : NULL);
     json_set(a, o, "rollout", db_i64(rows, 7) ? json_int(a, db_i64(rows, 7)) : NULL);
     json_set(a, o, "at", json_time(a, db_i64(rows, 8)));
-    json_set(a, o, "took_s", db_is_null(rows, 10) ? NULL
-                                                  : json_num(a, (double)(db_i64(rows, 10) - db_i64(rows, 9)) / (double)US_PER_S));
+    json_set(a, o, "took_s",
+             db_is_null(rows, 10)
+                 ? NULL
+                 : json_num(a, (double)(db_i64(rows, 10) - db_i64(rows, 9)) / (double)US_PER_S));
     return json_set(a, o, "note", db_is_null(rows, 11) ? NULL : json_str(a, db_str(rows, 11)));
 }
 
@@ -363,12 +393,14 @@ static enum err_code laps_read(struct db_tx *tx, void *arg, struct err *err)
 {
     struct laps_query *q = arg;
     struct db_rows *rows;
-    enum err_code code = db_query(tx, &rows, err,
-                                  "SELECT l.id, l.endpoint, l.trigger_kind, l.evidence, l.state, l.run_id, l.release, l.rollout, "
-                                  "l.started_us, l.started_wall_us, l.ended_wall_us, l.note, r.state FROM laps l "
-                                  "LEFT JOIN rollouts r ON r.id = l.rollout WHERE (? = '' OR l.endpoint = ?) "
-                                  "ORDER BY l.id DESC LIMIT ?",
-                                  "ssi", q->endpoint, q->endpoint, q->limit);
+    enum err_code code =
+        db_query(tx, &rows, err,
+                 "SELECT l.id, l.endpoint, l.trigger_kind, l.evidence, l.state, l.run_id, "
+                 "l.release, l.rollout, "
+                 "l.started_us, l.started_wall_us, l.ended_wall_us, l.note, r.state FROM laps l "
+                 "LEFT JOIN rollouts r ON r.id = l.rollout WHERE (? = '' OR l.endpoint = ?) "
+                 "ORDER BY l.id DESC LIMIT ?",
+                 "ssi", q->endpoint, q->endpoint, q->limit);
 
     if (code != ERR_OK)
         return code;
@@ -378,7 +410,8 @@ static enum err_code laps_read(struct db_tx *tx, void *arg, struct err *err)
     return db_done(rows, err);
 }
 
-enum err_code loop_laps(struct loop *l, const char *endpoint, int64_t limit, struct arena *a, struct json **ret, struct err *err)
+enum err_code loop_laps(struct loop *l, const char *endpoint, int64_t limit, struct arena *a,
+                        struct json **ret, struct err *err)
 {
     struct laps_query q = {endpoint ? endpoint : "", limit, a, NULL};
 

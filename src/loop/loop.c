@@ -26,7 +26,8 @@ enum err_code loop_open(const struct loop_options *opt, struct loop **ret, struc
     return ERR_OK;
 }
 
-void loop_attach(struct loop *l, struct db *db, const struct pipeline_host *pipeline, struct alert_sender *sender)
+void loop_attach(struct loop *l, struct db *db, const struct pipeline_host *pipeline,
+                 struct alert_sender *sender)
 {
     mutex_lock(&l->mutex);
     l->opt.db = db;
@@ -66,8 +67,9 @@ static struct loop_endpoint *endpoint_get(struct loop *l, const char *name)
 /* Everything that is due at t->now_us, in the order of the barrier. The caller holds l->mutex. */
 static enum err_code turn_run(struct turn *t)
 {
-    enum err_code (*const STEPS[])(struct turn *) = {loop_state_load, loop_project_refresh, loop_data_look, loop_materialize,
-                                                     loop_watch,      loop_rollout,         loop_triggers,  loop_state_save};
+    enum err_code (*const STEPS[])(struct turn *) = {
+        loop_state_load, loop_project_refresh, loop_data_look, loop_materialize,
+        loop_watch,      loop_rollout,         loop_triggers,  loop_state_save};
     enum err_code code = monitor_drain(t->l->opt.monitor, t->ep->name, t->now_us, t->err);
 
     for (size_t i = 0; i < ARRAY_LEN(STEPS) && code == ERR_OK; i++)
@@ -87,7 +89,8 @@ static int64_t clock_before(struct loop *l, const char *endpoint)
     return at > now - UNSET_SLACK_US && at < now + UNSET_SLACK_US ? AT_US_NONE : at;
 }
 
-enum err_code loop_advance(struct loop *l, const char *endpoint, int64_t to_us, struct arena *a, struct json **ret, struct err *err)
+enum err_code loop_advance(struct loop *l, const char *endpoint, int64_t to_us, struct arena *a,
+                           struct json **ret, struct err *err)
 {
     struct turn t = {.l = l, .now_us = to_us, .a = a, .answer = json_obj(a), .err = err};
     struct endpoint_state state;
@@ -95,7 +98,9 @@ enum err_code loop_advance(struct loop *l, const char *endpoint, int64_t to_us, 
     enum err_code code;
 
     if (!l->opt.is_replay)
-        return err_set(err, ERR_REFUSED, "this home follows the system clock; only a home made with `pawl init --replay` is advanced");
+        return err_set(err, ERR_REFUSED,
+                       "this home follows the system clock; only a home made with `pawl init "
+                       "--replay` is advanced");
     if (serve_endpoint(l->opt.serve, endpoint, a, &state, err) != ERR_OK)
         return err->code;
     mutex_lock(&l->mutex);
@@ -238,7 +243,8 @@ void loop_close(struct loop *l)
 }
 
 /* What another process stored, for one that has not looked itself. */
-static void sources_stored(struct loop *l, const char *endpoint, struct arena *a, struct loop_endpoint *ret)
+static void sources_stored(struct loop *l, const char *endpoint, struct arena *a,
+                           struct loop_endpoint *ret)
 {
     struct err err = ERR_INIT;
     struct turn t = {.l = l, .ep = ret, .a = a, .err = &err};
@@ -266,8 +272,12 @@ struct json *loop_sources(struct loop *l, const char *endpoint, struct arena *a)
         ep = stored;
     for (size_t i = 0; ep && i < ep->n_shown; i++) {
         const struct loop_source *s = &ep->shown[i];
-        struct source_facts f = {.name = s->name, .owner = s->owner, .newest_us = s->newest_us, .freshness_us = s->freshness_us,
-                                 .blocked_us = s->blocked_us, .blocked_by = s->blocked_by};
+        struct source_facts f = {.name = s->name,
+                                 .owner = s->owner,
+                                 .newest_us = s->newest_us,
+                                 .freshness_us = s->freshness_us,
+                                 .blocked_us = s->blocked_us,
+                                 .blocked_by = s->blocked_by};
         json_add(a, list, source_state_json(&f, now, a));
     }
     mutex_unlock(&l->state_mutex);

@@ -28,19 +28,20 @@ enum err_code loop_raise(struct turn *t, const struct loop_alarm *al)
     if (!t->l->opt.db)
         return ERR_OK; /* the condition is looked at again when the database is back */
     if (p) {
-        owner = project_owner(&p->policy.project, p->policy.root, al->box, al->severity == ALERT_PAGE ? OWNER_ON_CALL : OWNER_ML);
+        owner = project_owner(&p->policy.project, p->policy.root, al->box, OWNER_ML);
         runbook = project_runbook(&p->policy.project, p->policy.root, al->box);
     }
-    f.alert = (struct alert){.rule = al->rule,
-                             .object = al->object,
-                             .project = p ? p->name : NULL,
-                             .endpoint = t->ep->name,
-                             .severity = al->severity,
-                             .summary = al->summary,
-                             .owner = owner,
-                             .runbook = runbook ? runbook : str_printf(t->a, "docs/runbooks/%s.md", al->runbook),
-                             .evidence = al->evidence,
-                             .starts_us = t->now_us};
+    f.alert = (struct alert){
+        .rule = al->rule,
+        .object = al->object,
+        .project = p ? p->name : NULL,
+        .endpoint = t->ep->name,
+        .severity = al->severity,
+        .summary = al->summary,
+        .owner = owner,
+        .runbook = runbook ? runbook : str_printf(t->a, "docs/runbooks/%s.md", al->runbook),
+        .evidence = al->evidence,
+        .starts_us = t->now_us};
     if (db_write(t->l->opt.db, fire_write, &f, t->err) != ERR_OK)
         return err_wrap(t->err, "raise %s", al->rule);
     if (f.is_told && t->l->opt.sender)

@@ -17,16 +17,17 @@ bool loop_is_blocked(const struct loop_endpoint *ep, const char **ret_source)
 
 /* ---- checks ---- */
 /* The version in use: the last that passed, or, before any was judged, the one that is there. */
-static enum err_code good_version(struct turn *t, const struct data_env *env, const struct source_spec *spec,
-                                  const struct loop_source *ls, struct data_version *ret)
+static enum err_code good_version(struct turn *t, const struct data_env *env,
+                                  const struct source_spec *spec, const struct loop_source *ls,
+                                  struct data_version *ret)
 {
     if (ls->good[0])
         return data_version_load(env, spec->name, str_c(ls->good), t->a, ret, t->err);
     return data_snapshot(env, spec, t->a, ret, NULL, t->err);
 }
 
-static enum err_code bindings_of(struct turn *t, const struct data_env *env, struct str first, const struct data_version *version,
-                                 struct json **ret)
+static enum err_code bindings_of(struct turn *t, const struct data_env *env, struct str first,
+                                 const struct data_version *version, struct json **ret)
 {
     const struct sources_spec *all = &t->ep->project->sources;
     struct json *list = json_arr(t->a);
@@ -42,7 +43,8 @@ static enum err_code bindings_of(struct turn *t, const struct data_env *env, str
         struct data_version v;
         if (str_eq(all->p[i].name, first) || !ls)
             continue;
-        if (good_version(t, env, &all->p[i], ls, &v) != ERR_OK || data_binding(env, &all->p[i], &v, t->a, &b, t->err) != ERR_OK)
+        if (good_version(t, env, &all->p[i], ls, &v) != ERR_OK ||
+            data_binding(env, &all->p[i], &v, t->a, &b, t->err) != ERR_OK)
             return t->err->code;
         json_add(t->a, list, b);
     }
@@ -50,23 +52,27 @@ static enum err_code bindings_of(struct turn *t, const struct data_env *env, str
     return ERR_OK;
 }
 
-static const struct json *references_of(struct turn *t, const struct data_env *env, const struct loop_source *ls)
+static const struct json *references_of(struct turn *t, const struct data_env *env,
+                                        const struct loop_source *ls)
 {
     struct data_version good;
     struct err none = ERR_INIT;
     struct json *o;
 
-    if (!ls->good[0] || data_version_load(env, str_c(ls->name), str_c(ls->good), t->a, &good, &none) != ERR_OK)
+    if (!ls->good[0] ||
+        data_version_load(env, str_c(ls->name), str_c(ls->good), t->a, &good, &none) != ERR_OK)
         return NULL;
     o = json_obj(t->a);
     return json_set(t->a, o, "previous", json_copy(t->a, good.doc));
 }
 
 /* *ret_report NULL: nothing is declared about this source. */
-static enum err_code check_version(struct turn *t, const struct data_env *env, const struct loop_source *ls,
-                                   const struct data_version *v, struct json **ret_report)
+static enum err_code check_version(struct turn *t, const struct data_env *env,
+                                   const struct loop_source *ls, const struct data_version *v,
+                                   struct json **ret_report)
 {
-    struct checks_order order = {.checks = checks_spec_find(&t->ep->project->checks, str_c(ls->name)), .at_us = t->now_us};
+    struct checks_order order = {
+        .checks = checks_spec_find(&t->ep->project->checks, str_c(ls->name)), .at_us = t->now_us};
     struct json *bindings;
 
     *ret_report = NULL;
@@ -91,16 +97,19 @@ static enum err_code page_blocked(struct turn *t, struct loop_source *ls, const 
 
     buf_init(&text, sizeof(ls->blocked_by) * 8);
     checks_report_text(report, &text);
-    (void)snprintf(ls->blocked_by, sizeof(ls->blocked_by), "%.*s", STR_ARG(buf_view(&text)));
+    (void)snprintf(ls->blocked_by, sizeof(ls->blocked_by), "%.*s",
+                   STR_ARG(str_trim(buf_view(&text))));
     buf_fini(&text);
     al.summary = str_printf(t->a,
-                            "Ingest -> Validate is broken: %s is blocked by a check (%s). Its last good version stays in use, "
+                            "Ingest -> Validate is broken: %s is blocked by a check (%s). Its last "
+                            "good version stays in use, "
                             "nothing trains, predictions go on.",
                             ls->name, ls->blocked_by);
     return loop_raise(t, &al);
 }
 
-static enum err_code settle_version(struct turn *t, struct loop_source *ls, const struct data_version *v, const struct json *report,
+static enum err_code settle_version(struct turn *t, struct loop_source *ls,
+                                    const struct data_version *v, const struct json *report,
                                     bool is_first)
 {
     char hex[DIGEST_HEX_BYTES];
@@ -121,16 +130,19 @@ static enum err_code settle_version(struct turn *t, struct loop_source *ls, cons
         struct loop_pending *p = &t->ep->pending[TRIGGER_NEW_DATA];
         p->is_set = true;
         p->at_us = t->now_us;
-        (void)snprintf(p->text, sizeof(p->text), "source %s has a new version %.12s", ls->name, hex);
+        (void)snprintf(p->text, sizeof(p->text), "source %s has a new version %.12s", ls->name,
+                       hex);
     }
     if (ls->blocked_us == AT_US_NONE)
         return ERR_OK;
     ls->blocked_us = AT_US_NONE;
     ls->blocked_by[0] = '\0';
-    return loop_settle(t, "SourceBlocked", str_printf(t->a, "source:%s", ls->name), "its checks pass again");
+    return loop_settle(t, "SourceBlocked", str_printf(t->a, "source:%s", ls->name),
+                       "its checks pass again");
 }
 
-static enum err_code look_at_source(struct turn *t, const struct data_env *env, const struct source_spec *spec)
+static enum err_code look_at_source(struct turn *t, const struct data_env *env,
+                                    const struct source_spec *spec)
 {
     struct loop_source *ls = loop_source_get(t->ep, spec->name);
     struct data_version v;
@@ -151,13 +163,16 @@ static enum err_code look_at_source(struct turn *t, const struct data_env *env, 
     if (strcmp(hex, ls->seen) == 0)
         return ERR_OK;
     is_first = ls->seen[0] == '\0';
-    if (data_snapshot(env, spec, t->a, &v, NULL, t->err) != ERR_OK || check_version(t, env, ls, &v, &report) != ERR_OK ||
+    if (data_snapshot(env, spec, t->a, &v, NULL, t->err) != ERR_OK ||
+        check_version(t, env, ls, &v, &report) != ERR_OK ||
         settle_version(t, ls, &v, report, is_first) != ERR_OK)
         return err_wrap(t->err, "source %.*s", STR_ARG(spec->name));
     o = json_obj(t->a);
     json_set(t->a, o, "source", json_cstr(t->a, ls->name));
     json_set(t->a, o, "version", json_cstr(t->a, ls->seen));
-    json_set(t->a, o, "verdict", report ? json_str(t->a, json_get_str(report, "verdict")) : json_cstr(t->a, "unchecked"));
+    json_set(t->a, o, "verdict",
+             report ? json_str(t->a, json_get_str(report, "verdict"))
+                    : json_cstr(t->a, "unchecked"));
     json_add(t->a, (struct json *)(uintptr_t)json_get(t->answer, "sources"), o);
     return ERR_OK;
 }
@@ -178,8 +193,10 @@ static void sample_objectives(struct turn *t, const struct loop_source *ls, int6
     const struct monitor_spec *m = &t->ep->project->policy.monitor;
 
     for (size_t i = 0; i < m->n_slos; i++)
-        if (m->slos[i].kind == SLO_FRESHNESS && m->slos[i].source && strcmp(m->slos[i].source, ls->name) == 0)
-            monitor_slo_sample(t->l->opt.monitor, t->ep->name, m->slos[i].name, t->now_us, age_us >= 0 && age_us <= m->slos[i].limit_us);
+        if (m->slos[i].kind == SLO_FRESHNESS && m->slos[i].source &&
+            strcmp(m->slos[i].source, ls->name) == 0)
+            monitor_slo_sample(t->l->opt.monitor, t->ep->name, m->slos[i].name, t->now_us,
+                               age_us >= 0 && age_us <= m->slos[i].limit_us);
 }
 
 static enum err_code judge_freshness(struct turn *t, struct loop_source *ls)
@@ -189,8 +206,12 @@ static enum err_code judge_freshness(struct turn *t, struct loop_source *ls)
     enum source_condition c = source_judge(&f, t->now_us, &age);
     const char *object = str_printf(t->a, "source:%s", ls->name);
     char old[NUM_TEXT_BYTES], limit[NUM_TEXT_BYTES];
-    struct loop_alarm al = {.rule = "SourceStale", .object = object, .severity = ALERT_PAGE, .box = object,
-                            .runbook = "source-stale", .evidence = source_state_json(&f, t->now_us, t->a)};
+    struct loop_alarm al = {.rule = "SourceStale",
+                            .object = object,
+                            .severity = ALERT_PAGE,
+                            .box = object,
+                            .runbook = "source-stale",
+                            .evidence = source_state_json(&f, t->now_us, t->a)};
 
     sample_objectives(t, ls, age);
     if (c == SOURCE_BLOCKED || c == SOURCE_UNKNOWN)
@@ -199,7 +220,9 @@ static enum err_code judge_freshness(struct turn *t, struct loop_source *ls)
         return loop_settle(t, "SourceStale", object, "new rows came");
     (void)duration_text(old, age);
     (void)duration_text(limit, ls->freshness_us);
-    al.summary = str_printf(t->a, "Ingest has stopped: the newest row of %s is %s old, declared is %s. Predictions go on with older features.",
+    al.summary = str_printf(t->a,
+                            "Ingest has stopped: the newest row of %s is %s old, declared is %s. "
+                            "Predictions go on with older features.",
                             ls->name, old, limit);
     return loop_raise(t, &al);
 }
@@ -243,7 +266,8 @@ enum err_code loop_materialize(struct turn *t)
     struct data_env env;
     struct json *bindings, *done;
 
-    if (!t->ep->project || !t->ep->needs_materialize || !t->l->opt.online || !t->l->opt.db || !t->l->opt.pool)
+    if (!t->ep->project || !t->ep->needs_materialize || !t->l->opt.online || !t->l->opt.db ||
+        !t->l->opt.pool)
         return ERR_OK;
     t->ep->needs_materialize = false;
     env = loop_data_env(t);

@@ -30,10 +30,11 @@ struct loop_project {
 
 struct loop_source {
     char name[128];
-    char seen[DIGEST_HEX_BYTES], good[DIGEST_HEX_BYTES]; /* newest version looked at; newest that passed; "" none */
-    int64_t newest_us;   /* newest row of the newest version */
+    char seen[DIGEST_HEX_BYTES],
+        good[DIGEST_HEX_BYTES]; /* newest version looked at; newest that passed; "" none */
+    int64_t newest_us;          /* newest row of the newest version */
     int64_t good_newest_us;
-    int64_t blocked_us;  /* AT_US_NONE: not blocked */
+    int64_t blocked_us; /* AT_US_NONE: not blocked */
     char blocked_by[512];
     char owner[128];
     int64_t freshness_us;
@@ -110,6 +111,7 @@ struct loop_alarm {
     const struct json *evidence;
 };
 enum err_code loop_raise(struct turn *t, const struct loop_alarm *al) MUST_CHECK;
-enum err_code loop_settle(struct turn *t, const char *rule, const char *object, const char *why) MUST_CHECK;
+enum err_code loop_settle(struct turn *t, const char *rule, const char *object,
+                          const char *why) MUST_CHECK;
 
 #endif

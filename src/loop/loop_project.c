@@ -12,7 +12,8 @@ void loop_project_free(struct loop_project *p)
     free(p);
 }
 
-static enum err_code project_load(struct turn *t, const char *name, const char *revision, struct loop_project **ret)
+static enum err_code project_load(struct turn *t, const char *name, const char *revision,
+                                  struct loop_project **ret)
 {
     struct loop_project *p = calloc(1, sizeof(*p));
     struct cfg_problems ps;
@@ -27,10 +28,14 @@ static enum err_code project_load(struct turn *t, const char *name, const char *
         loop_project_free(p);
         return t->err->code;
     }
-    sources_spec_decode(cfg_get(p->policy.root, "sources"), p->policy.root, &p->arena, &p->sources, &ps);
-    checks_spec_decode(cfg_get(p->policy.root, "checks"), p->policy.root, &p->sources, &p->arena, &p->checks, &ps);
-    features_spec_decode(cfg_get(p->policy.root, "features"), p->policy.root, &p->arena, &p->features, &ps);
-    trigger_spec_decode(cfg_get(p->policy.root, "triggers"), p->policy.root, &p->arena, &p->triggers, &ps);
+    sources_spec_decode(cfg_get(p->policy.root, "sources"), p->policy.root, &p->arena, &p->sources,
+                        &ps);
+    checks_spec_decode(cfg_get(p->policy.root, "checks"), p->policy.root, &p->sources, &p->arena,
+                       &p->checks, &ps);
+    features_spec_decode(cfg_get(p->policy.root, "features"), p->policy.root, &p->arena,
+                         &p->features, &ps);
+    trigger_spec_decode(cfg_get(p->policy.root, "triggers"), p->policy.root, &p->arena,
+                        &p->triggers, &ps);
     if (cfg_problems_err(&ps, t->err) != ERR_OK) {
         loop_project_free(p);
         return err_wrap(t->err, "revision %.12s", revision);
@@ -51,7 +56,8 @@ enum err_code loop_project_refresh(struct turn *t)
         return ERR_OK;
     if (project_load(t, name, revision, &fresh) != ERR_OK)
         return t->err->code;
-    if (monitor_configure(t->l->opt.monitor, t->ep->name, &fresh->policy.monitor, t->err) != ERR_OK) {
+    if (monitor_configure(t->l->opt.monitor, t->ep->name, &fresh->policy.monitor, t->err) !=
+        ERR_OK) {
         loop_project_free(fresh);
         return t->err->code;
     }

@@ -13,7 +13,8 @@ struct loop_source *loop_source_get(struct loop_endpoint *ep, struct str name)
     if (ep->n_sources == LOOP_SOURCES_MAX || name.n >= sizeof(s->name))
         return NULL;
     s = &ep->sources[ep->n_sources++];
-    *s = (struct loop_source){.newest_us = AT_US_NONE, .good_newest_us = AT_US_NONE, .blocked_us = AT_US_NONE};
+    *s = (struct loop_source){
+        .newest_us = AT_US_NONE, .good_newest_us = AT_US_NONE, .blocked_us = AT_US_NONE};
     (void)snprintf(s->name, sizeof(s->name), "%.*s", STR_ARG(name));
     return s;
 }
@@ -91,7 +92,8 @@ static enum err_code state_query(struct db_tx *tx, void *arg, struct err *err)
 {
     struct turn *t = arg;
     struct db_rows *rows;
-    enum err_code code = db_query(tx, &rows, err, "SELECT doc FROM loop_state WHERE endpoint = ?", "s", t->ep->name);
+    enum err_code code =
+        db_query(tx, &rows, err, "SELECT doc FROM loop_state WHERE endpoint = ?", "s", t->ep->name);
 
     if (code != ERR_OK)
         return code;
@@ -128,7 +130,8 @@ static enum err_code state_write(struct db_tx *tx, void *arg, struct err *err)
     const struct save *s = arg;
 
     return db_exec(tx, err,
-                   "INSERT INTO loop_state (endpoint, doc, at_us) VALUES (?,?,?) ON CONFLICT (endpoint) DO UPDATE SET "
+                   "INSERT INTO loop_state (endpoint, doc, at_us) VALUES (?,?,?) ON CONFLICT "
+                   "(endpoint) DO UPDATE SET "
                    "doc = excluded.doc, at_us = excluded.at_us",
                    "sti", s->endpoint, buf_view(&s->doc), s->at_us);
 }

@@ -38,29 +38,40 @@ static void remember(struct turn *t, enum trigger_kind kind, const char *text)
 static enum err_code on_drift(struct turn *t, const struct monitor_event *e)
 {
     char at[TIME_TEXT_BYTES];
-    struct loop_alarm al = {.rule = "DataDrift", .object = str_printf(t->a, "endpoint:%s", e->endpoint),
-                            .severity = ALERT_PAGE, .box = "monitor", .runbook = "data-drift", .evidence = e->doc};
+    struct loop_alarm al = {.rule = "DataDrift",
+                            .object = str_printf(t->a, "endpoint:%s", e->endpoint),
+                            .severity = ALERT_PAGE,
+                            .box = "monitor",
+                            .runbook = "data-drift",
+                            .evidence = e->doc};
 
     if (!e->is_live)
         return ERR_OK;
     if (!e->is_persistent)
         return e->is_open ? ERR_OK : loop_settle(t, al.rule, al.object, "a window without drift");
     (void)time_text(at, e->start_us);
-    al.summary = str_printf(t->a, "Drift of %s in the window of r%lld that starts %s%s.", e->name ? e->name : "the score",
-                            (long long)e->release, at, e->is_score ? "; the scores moved too" : "");
+    al.summary = str_printf(t->a, "Drift of %s in the window of r%lld that starts %s%s.",
+                            e->name ? e->name : "the score", (long long)e->release, at,
+                            e->is_score ? "; the scores moved too" : "");
     remember(t, TRIGGER_DRIFT, al.summary);
     return loop_raise(t, &al);
 }
 
 static enum err_code on_performance(struct turn *t, const struct monitor_event *e)
 {
-    struct loop_alarm al = {.rule = "PerformanceDecay", .object = str_printf(t->a, "endpoint:%s/metric:%s", e->endpoint, e->name),
-                            .severity = ALERT_PAGE, .box = "monitor", .runbook = "performance-decay", .evidence = e->doc};
+    struct loop_alarm al = {.rule = "PerformanceDecay",
+                            .object =
+                                str_printf(t->a, "endpoint:%s/metric:%s", e->endpoint, e->name),
+                            .severity = ALERT_PAGE,
+                            .box = "monitor",
+                            .runbook = "performance-decay",
+                            .evidence = e->doc};
 
     if (!e->is_live || e->is_open)
         return ERR_OK;
     if (!e->is_persistent)
-        return e->is_alarm ? ERR_OK : loop_settle(t, al.rule, al.object, "a window within its limit");
+        return e->is_alarm ? ERR_OK
+                           : loop_settle(t, al.rule, al.object, "a window within its limit");
     al.summary = str_printf(t->a, "r%lld has decayed: %s.", (long long)e->release,
                             json_get_c(e->doc, "why") ? json_get_c(e->doc, "why") : e->name);
     remember(t, TRIGGER_DECAY, al.summary);
@@ -69,11 +80,18 @@ static enum err_code on_performance(struct turn *t, const struct monitor_event *
 
 static enum err_code on_starved(struct turn *t, const struct monitor_event *e)
 {
-    struct loop_alarm al = {.rule = "LabelsMissing", .object = str_printf(t->a, "endpoint:%s", e->endpoint),
-                            .severity = ALERT_TICKET, .box = "feedback", .runbook = "labels-missing", .evidence = e->doc};
+    struct loop_alarm al = {.rule = "LabelsMissing",
+                            .object = str_printf(t->a, "endpoint:%s", e->endpoint),
+                            .severity = ALERT_TICKET,
+                            .box = "feedback",
+                            .runbook = "labels-missing",
+                            .evidence = e->doc};
 
-    al.summary = str_printf(t->a, "Feedback is starved: labels of %.0f%% of the predictions of r%lld came in time, declared are %.0f%%: "
-                            "performance cannot be judged.", 100 * json_get_f64(e->doc, "coverage", 0), (long long)e->release,
+    al.summary = str_printf(t->a,
+                            "Feedback is starved: labels of %.0f%% of the predictions of r%lld "
+                            "came in time, declared are %.0f%%: "
+                            "performance cannot be judged.",
+                            100 * json_get_f64(e->doc, "coverage", 0), (long long)e->release,
                             100 * json_get_f64(e->doc, "declared_coverage", 0));
     return loop_raise(t, &al);
 }
@@ -84,8 +102,10 @@ static enum err_code on_event(struct turn *t, const struct monitor_event *e)
     case MONITOR_DRIFT:
         return on_drift(t, e);
     case MONITOR_PERFORMANCE:
-        if (e->is_live && !e->is_open) { /* labels are there: the ticket about their absence is over */
-            enum err_code code = loop_settle(t, "LabelsMissing", str_printf(t->a, "endpoint:%s", e->endpoint), "labels came");
+        if (e->is_live &&
+            !e->is_open) { /* labels are there: the ticket about their absence is over */
+            enum err_code code = loop_settle(
+                t, "LabelsMissing", str_printf(t->a, "endpoint:%s", e->endpoint), "labels came");
             if (code != ERR_OK)
                 return code;
         }
@@ -103,12 +123,17 @@ static enum err_code watch_objectives(struct turn *t)
     struct json *slos;
     enum slo_severity worst = monitor_slos(t->l->opt.monitor, t->ep->name, t->now_us, t->a, &slos);
     const char *object = str_printf(t->a, "endpoint:%s", t->ep->name);
-    struct loop_alarm al = {.rule = "ErrorBudgetBurn", .object = object, .severity = worst == SLO_PAGE ? ALERT_PAGE : ALERT_TICKET,
-                            .box = "serve", .runbook = "error-budget-burn", .evidence = slos};
+    struct loop_alarm al = {.rule = "ErrorBudgetBurn",
+                            .object = object,
+                            .severity = worst == SLO_PAGE ? ALERT_PAGE : ALERT_TICKET,
+                            .box = "serve",
+                            .runbook = "error-budget-burn",
+                            .evidence = slos};
 
     if (worst == SLO_QUIET)
         return loop_settle(t, al.rule, object, "the burn is below its threshold");
-    al.summary = str_printf(t->a, "An objective of %s burns its error budget too fast.", t->ep->name);
+    al.summary =
+        str_printf(t->a, "An objective of %s burns its error budget too fast.", t->ep->name);
     return loop_raise(t, &al);
 }
 
@@ -124,7 +149,8 @@ static struct json *verdicts_json(const struct told *told, struct arena *a)
         json_set(a, o, "release", json_fmt(a, "r%lld", (long long)e->release));
         json_set(a, o, "start", json_time(a, e->start_us));
         json_set(a, o, "name", json_cstr(a, e->name));
-        json_set(a, o, "verdict", json_cstr(a, e->is_open ? "not_enough_evidence" : (e->is_alarm ? "alarm" : "ok")));
+        json_set(a, o, "verdict",
+                 json_cstr(a, e->is_open ? "not_enough_evidence" : (e->is_alarm ? "alarm" : "ok")));
         json_set(a, o, "is_persistent", json_bool(a, e->is_persistent));
         json_add(a, list, o);
     }

@@ -31,7 +31,8 @@ static struct json *step_needs(const struct rollout_plan *p, int i, struct arena
     return json_set(a, o, "guardrails", guards);
 }
 
-static void check_release(const struct cfg_node *root, struct arena *a, struct cfg_problems *ps, struct json *needs)
+static void check_release(const struct cfg_node *root, struct arena *a, struct cfg_problems *ps,
+                          struct json *needs)
 {
     struct release_spec s;
     struct json *steps = json_arr(a);
@@ -44,7 +45,8 @@ static void check_release(const struct cfg_node *root, struct arena *a, struct c
     json_set(a, needs, "rollout", steps);
 }
 
-static void check_monitor(const struct cfg_node *root, struct arena *a, struct cfg_problems *ps, struct json *needs)
+static void check_monitor(const struct cfg_node *root, struct arena *a, struct cfg_problems *ps,
+                          struct json *needs)
 {
     struct monitor_spec s;
 
@@ -52,11 +54,13 @@ static void check_monitor(const struct cfg_node *root, struct arena *a, struct c
     monitor_spec_decode(root, a, &s, ps);
     for (size_t i = 0; i < s.n_slos; i++)
         if (s.slos[i].source && !cfg_get(cfg_get(root, "sources"), s.slos[i].source))
-            cfg_error(ps, cfg_get(root, "slo"), "objective %s watches source \"%s\", which is not declared", s.slos[i].name,
+            cfg_error(ps, cfg_get(root, "slo"),
+                      "objective %s watches source \"%s\", which is not declared", s.slos[i].name,
                       s.slos[i].source);
 }
 
-static void check_triggers(const struct cfg_node *root, struct arena *a, struct cfg_problems *ps, struct json *needs)
+static void check_triggers(const struct cfg_node *root, struct arena *a, struct cfg_problems *ps,
+                           struct json *needs)
 {
     struct trigger_spec s;
 
@@ -64,5 +68,6 @@ static void check_triggers(const struct cfg_node *root, struct arena *a, struct 
     trigger_spec_decode(cfg_get(root, "triggers"), root, a, &s, ps);
 }
 
-const struct pipeline_section_check LOOP_SECTION_CHECKS[] = {{"release", check_release}, {"monitor", check_monitor}, {"triggers", check_triggers}};
+const struct pipeline_section_check LOOP_SECTION_CHECKS[] = {
+    {"release", check_release}, {"monitor", check_monitor}, {"triggers", check_triggers}};
 const size_t N_LOOP_SECTION_CHECKS = ARRAY_LEN(LOOP_SECTION_CHECKS);

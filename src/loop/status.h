@@ -25,7 +25,7 @@ struct status_sources { /* all borrowed; NULL: not there */
 
 /* {project, endpoint, at, clock, database, state: worst, boxes: [{box, state, text, since, last, owner, runbook, next}],
  *  arrows: [{from, to, state, text, last}], alerts: [...]}; endpoint NULL: the first one. */
-enum err_code status_json(const struct status_sources *s, const char *endpoint, struct arena *a, struct json **ret,
-                          struct err *err) MUST_CHECK;
+enum err_code status_json(const struct status_sources *s, const char *endpoint, struct arena *a,
+                          struct json **ret, struct err *err) MUST_CHECK;
 
 #endif

@@ -2,9 +2,11 @@
 
 #include "base/check.h"
 
-const char *const TRIGGER_KIND_NAMES[TRIGGER_KIND_N] = {"schedule", "new_data", "new_code", "drift", "decay", "manual"};
+const char *const TRIGGER_KIND_NAMES[TRIGGER_KIND_N] = {"schedule", "new_data", "new_code",
+                                                        "drift",    "decay",    "manual"};
 
-static void when_decode(const struct cfg_node *n, struct arena *a, struct trigger *t, struct cfg_problems *ps)
+static void when_decode(const struct cfg_node *n, struct arena *a, struct trigger *t,
+                        struct cfg_problems *ps)
 {
     struct str *names;
     size_t count;
@@ -16,14 +18,15 @@ static void when_decode(const struct cfg_node *n, struct arena *a, struct trigge
         while (k < TRIGGER_MANUAL && !str_is(names[i], TRIGGER_KIND_NAMES[k]))
             k++;
         if (k == TRIGGER_MANUAL)
-            cfg_error(ps, n, "\"%.*s\" does not start a lap: new_data, new_code, drift or decay", STR_ARG(names[i]));
+            cfg_error(ps, n, "\"%.*s\" does not start a lap: new_data, new_code, drift or decay",
+                      STR_ARG(names[i]));
         else
             t->when[k] = true;
     }
 }
 
-static void schedule_decode(const struct cfg_node *n, const struct cfg_node *schedule, struct arena *a, struct trigger *t,
-                            struct cfg_problems *ps)
+static void schedule_decode(const struct cfg_node *n, const struct cfg_node *schedule,
+                            struct arena *a, struct trigger *t, struct cfg_problems *ps)
 {
     struct str rule, zone = STR("UTC");
     struct err err = ERR_INIT;
@@ -37,7 +40,8 @@ static void schedule_decode(const struct cfg_node *n, const struct cfg_node *sch
         t->when[TRIGGER_SCHEDULE] = true;
 }
 
-static void trigger_decode(const struct cfg_node *n, struct arena *a, struct trigger *t, struct cfg_problems *ps)
+static void trigger_decode(const struct cfg_node *n, struct arena *a, struct trigger *t,
+                           struct cfg_problems *ps)
 {
     static const char *const KEYS[] = {"schedule", "timezone", "when", "cooldown", "approval"};
     const struct cfg_node *schedule = cfg_get(n, "schedule"), *when = cfg_get(n, "when");
@@ -59,8 +63,8 @@ static void trigger_decode(const struct cfg_node *n, struct arena *a, struct tri
         (void)cfg_bool(cfg_get(n, "approval"), "approval", &t->needs_approval, ps);
 }
 
-void trigger_spec_decode(const struct cfg_node *node, const struct cfg_node *root, struct arena *a, struct trigger_spec *ret,
-                         struct cfg_problems *ps)
+void trigger_spec_decode(const struct cfg_node *node, const struct cfg_node *root, struct arena *a,
+                         struct trigger_spec *ret, struct cfg_problems *ps)
 {
     *ret = (struct trigger_spec){0};
     if (!node || !cfg_is_list(node, "triggers", ps))

@@ -5,7 +5,15 @@
 #include "config/config.h"
 #include "loop/cron.h"
 
-enum trigger_kind { TRIGGER_SCHEDULE, TRIGGER_NEW_DATA, TRIGGER_NEW_CODE, TRIGGER_DRIFT, TRIGGER_DECAY, TRIGGER_MANUAL, TRIGGER_KIND_N };
+enum trigger_kind {
+    TRIGGER_SCHEDULE,
+    TRIGGER_NEW_DATA,
+    TRIGGER_NEW_CODE,
+    TRIGGER_DRIFT,
+    TRIGGER_DECAY,
+    TRIGGER_MANUAL,
+    TRIGGER_KIND_N
+};
 extern const char *const TRIGGER_KIND_NAMES[TRIGGER_KIND_N];
 
 struct trigger {

@@ -6,15 +6,16 @@
 #include "base/check.h"
 #include "stats/metric.h"
 
-const char *const EV_MEASURE_NAMES[EV_MEASURE_N] = {"error",      "slow",      "score",      "pair_score",
-                                                    "pair_flip", "pair_loss", "pair_brier"};
+const char *const EV_MEASURE_NAMES[EV_MEASURE_N] = {
+    "error", "slow", "score", "pair_score", "pair_flip", "pair_loss", "pair_brier"};
 
 struct ev_stratum {
     int step, slot;
     int64_t from_us;
     double labelled, label_sum;
     bool is_dirty;
-    struct bucket_sums *sums[EV_MEASURE_N][ARM_N]; /* paired measures use ARM_CANDIDATE; NULL until seen */
+    struct bucket_sums
+        *sums[EV_MEASURE_N][ARM_N]; /* paired measures use ARM_CANDIDATE; NULL until seen */
 };
 
 struct evidence {
@@ -55,7 +56,8 @@ static size_t stratum_lower(const struct evidence *e, int step, int slot)
 {
     size_t i = e->n;
 
-    while (i > 0 && (e->strata[i - 1]->step > step || (e->strata[i - 1]->step == step && e->strata[i - 1]->slot >= slot)))
+    while (i > 0 && (e->strata[i - 1]->step > step ||
+                     (e->strata[i - 1]->step == step && e->strata[i - 1]->slot >= slot)))
         i--;
     return i;
 }
@@ -68,7 +70,8 @@ static enum err_code evidence_grow(struct evidence *e, struct err *err)
     if (e->n < e->cap)
         return ERR_OK;
     if (e->n >= EV_STRATA_MAX)
-        return err_set(err, ERR_LIMIT, "a rollout keeps at most %d strata of evidence", EV_STRATA_MAX);
+        return err_set(err, ERR_LIMIT, "a rollout keeps at most %d strata of evidence",
+                       EV_STRATA_MAX);
     p = realloc(e->strata, cap * sizeof(struct ev_stratum *));
     if (!p)
         return err_nomem(err);
@@ -77,7 +80,8 @@ static enum err_code evidence_grow(struct evidence *e, struct err *err)
     return ERR_OK;
 }
 
-static enum err_code stratum_at(struct evidence *e, const struct ev_place *at, struct ev_stratum **ret, struct err *err)
+static enum err_code stratum_at(struct evidence *e, const struct ev_place *at,
+                                struct ev_stratum **ret, struct err *err)
 {
     size_t i = stratum_lower(e, at->step, at->slot);
     struct ev_stratum *s;
@@ -102,8 +106,8 @@ static enum err_code stratum_at(struct evidence *e, const struct ev_place *at, s
     return ERR_OK;
 }
 
-static enum err_code measure_add(struct ev_stratum *s, enum ev_measure m, enum ev_arm arm, uint32_t bucket, double y,
-                                 struct err *err)
+static enum err_code measure_add(struct ev_stratum *s, enum ev_measure m, enum ev_arm arm,
+                                 uint32_t bucket, double y, struct err *err)
 {
     struct bucket_sums **b = &s->sums[m][arm];
 
@@ -119,7 +123,8 @@ static enum err_code bucket_check(uint32_t bucket, struct err *err)
 {
     return bucket < GUARDRAIL_BUCKETS
                ? ERR_OK
-               : err_set(err, ERR_CORRUPT, "assignment bucket %u is not below %d", bucket, GUARDRAIL_BUCKETS);
+               : err_set(err, ERR_CORRUPT, "assignment bucket %u is not below %d", bucket,
+                         GUARDRAIL_BUCKETS);
 }
 
 enum err_code evidence_add(struct evidence *e, const struct ev_request *r, struct err *err)
@@ -129,7 +134,8 @@ enum err_code evidence_add(struct evidence *e, const struct ev_request *r, struc
     if (bucket_check(r->at.bucket, err) != ERR_OK || stratum_at(e, &r->at, &s, err) != ERR_OK ||
         measure_add(s, EV_ERROR, r->arm, r->at.bucket, r->is_error ? 1 : 0, err) != ERR_OK)
         return err->code;
-    if (r->has_latency && measure_add(s, EV_SLOW, r->arm, r->at.bucket, r->is_slow ? 1 : 0, err) != ERR_OK)
+    if (r->has_latency &&
+        measure_add(s, EV_SLOW, r->arm, r->at.bucket, r->is_slow ? 1 : 0, err) != ERR_OK)
         return err->code;
     if (isfinite(r->score))
         return measure_add(s, EV_SCORE, r->arm, r->at.bucket, r->score, err);
@@ -141,20 +147,23 @@ enum err_code evidence_add_pair(struct evidence *e, const struct ev_scored *p, s
     struct ev_stratum *s;
 
     if (bucket_check(p->at.bucket, err) != ERR_OK || stratum_at(e, &p->at, &s, err) != ERR_OK ||
-        measure_add(s, EV_PAIR_SCORE, ARM_CANDIDATE, p->at.bucket, p->candidate - p->incumbent, err) != ERR_OK)
+        measure_add(s, EV_PAIR_SCORE, ARM_CANDIDATE, p->at.bucket, p->candidate - p->incumbent,
+                    err) != ERR_OK)
         return err->code;
     return measure_add(s, EV_PAIR_FLIP, ARM_CANDIDATE, p->at.bucket, p->is_flip ? 1 : 0, err);
 }
 
-enum err_code evidence_add_label(struct evidence *e, const struct ev_scored *p, double label, bool is_binary,
-                                 struct err *err)
+enum err_code evidence_add_label(struct evidence *e, const struct ev_scored *p, double label,
+                                 bool is_binary, struct err *err)
 {
-    enum metric_id loss = is_binary ? METRIC_LOG_LOSS : METRIC_MAE, square = is_binary ? METRIC_BRIER : METRIC_RMSE;
+    enum metric_id loss = is_binary ? METRIC_LOG_LOSS : METRIC_MAE,
+                   square = is_binary ? METRIC_BRIER : METRIC_RMSE;
     enum metric_task task = is_binary ? TASK_BINARY : TASK_REGRESSION;
     struct ev_stratum *s;
-    double d_loss = metric_row_loss(loss, task, p->candidate, label, 0.5) - metric_row_loss(loss, task, p->incumbent, label, 0.5);
-    double d_square =
-        metric_row_loss(square, task, p->candidate, label, 0.5) - metric_row_loss(square, task, p->incumbent, label, 0.5);
+    double d_loss = metric_row_loss(loss, task, p->candidate, label, 0.5) -
+                    metric_row_loss(loss, task, p->incumbent, label, 0.5);
+    double d_square = metric_row_loss(square, task, p->candidate, label, 0.5) -
+                      metric_row_loss(square, task, p->incumbent, label, 0.5);
 
     if (bucket_check(p->at.bucket, err) != ERR_OK || stratum_at(e, &p->at, &s, err) != ERR_OK ||
         measure_add(s, EV_PAIR_LOSS, ARM_CANDIDATE, p->at.bucket, d_loss, err) != ERR_OK ||
@@ -165,8 +174,9 @@ enum err_code evidence_add_label(struct evidence *e, const struct ev_scored *p, 
     return ERR_OK;
 }
 
-enum err_code evidence_strata(const struct evidence *e, enum ev_measure m, int step, const double *share, struct arena *a,
-                              struct stratum **ret, size_t *ret_n, struct err *err)
+enum err_code evidence_strata(const struct evidence *e, enum ev_measure m, int step,
+                              const double *share, struct arena *a, struct stratum **ret,
+                              size_t *ret_n, struct err *err)
 {
     struct stratum *out = ARENA_NEW_N(a, struct stratum, e->n);
     size_t n = 0;
@@ -240,12 +250,14 @@ static struct json *stratum_json(const struct ev_stratum *s, struct arena *a)
     return json_set(a, o, "sums", sums);
 }
 
-enum err_code evidence_save(struct evidence *e, struct arena *a, evidence_save_fn fn, void *arg, struct err *err)
+enum err_code evidence_save(struct evidence *e, struct arena *a, evidence_save_fn fn, void *arg,
+                            struct err *err)
 {
     for (size_t i = 0; i < e->n; i++) {
         struct ev_stratum *s = e->strata[i];
         struct arena_mark mark = arena_mark(a);
-        enum err_code code = s->is_dirty ? fn(arg, s->step, s->slot, stratum_json(s, a), err) : ERR_OK;
+        enum err_code code =
+            s->is_dirty ? fn(arg, s->step, s->slot, stratum_json(s, a), err) : ERR_OK;
         arena_release(a, mark);
         if (code != ERR_OK)
             return code;

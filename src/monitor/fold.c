@@ -8,16 +8,20 @@ double record_score(const struct prediction_record *r)
 {
     if (r->n_scores == 0)
         return NAN;
-    return r->scores[r->n_scores == 2 ? 1 : 0]; /* two classes: the share of the second, positive one */
+    return r
+        ->scores[r->n_scores == 2 ? 1 : 0]; /* two classes: the share of the second, positive one */
 }
 
-static size_t feature_cell(const struct feature_source *f, const struct hist_edges *e, const struct prediction_record *r)
+static size_t feature_cell(const struct feature_source *f, const struct hist_edges *e,
+                           const struct prediction_record *r)
 {
     switch (f->from) {
     case FROM_VALUE:
-        return f->index < r->n_values ? hist_cell_value(e, &r->values[f->index]) : hist_cell_missing(e);
+        return f->index < r->n_values ? hist_cell_value(e, &r->values[f->index])
+                                      : hist_cell_missing(e);
     case FROM_ROW:
-        return f->index < r->n_row ? hist_cell_f64(e, (double)r->row_values[f->index]) : hist_cell_missing(e);
+        return f->index < r->n_row ? hist_cell_f64(e, (double)r->row_values[f->index])
+                                   : hist_cell_missing(e);
     case FROM_ROW_CATEGORY: {
         float v = f->index < r->n_row ? r->row_values[f->index] : NAN;
         if (!(v >= 0) || (size_t)v >= f->n_categories)
@@ -30,20 +34,24 @@ static size_t feature_cell(const struct feature_source *f, const struct hist_edg
     return hist_cell_missing(e);
 }
 
-static void count_features(const struct mon_release *rel, const struct prediction_record *r, struct window *w)
+static void count_features(const struct mon_release *rel, const struct prediction_record *r,
+                           struct window *w)
 {
     const struct baseline *b = rel->baseline;
 
     for (size_t i = 0; i < b->n_features; i++)
         if (rel->features[i].from != FROM_NOWHERE)
-            w->cells[rel->features[i].first_cell + feature_cell(&rel->features[i], &b->features[i].edges, r)]++;
+            w->cells[rel->features[i].first_cell +
+                     feature_cell(&rel->features[i], &b->features[i].edges, r)]++;
     if (b->score.n > 0 && r->status == RECORD_OK)
         w->cells[rel->score_cell + hist_cell_f64(&b->score.edges, record_score(r))]++;
 }
 
-static void count_objectives(struct mon_endpoint *ep, const struct prediction_record *r, struct slo_bucket *s)
+static void count_objectives(struct mon_endpoint *ep, const struct prediction_record *r,
+                             struct slo_bucket *s)
 {
-    bool is_client_error = r->status == RECORD_FALLBACK || (r->status == RECORD_ERROR && r->role == ROLE_LIVE);
+    bool is_client_error =
+        r->status == RECORD_FALLBACK || (r->status == RECORD_ERROR && r->role == ROLE_LIVE);
 
     s->is_dirty = true;
     if (r->status == RECORD_ERROR && r->role == ROLE_CANARY)
@@ -57,8 +65,8 @@ static void count_objectives(struct mon_endpoint *ep, const struct prediction_re
         }
 }
 
-static enum err_code count_window(struct mon_endpoint *ep, struct mon_release *rel, const struct prediction_record *r,
-                                  int64_t at_us, struct err *err)
+static enum err_code count_window(struct mon_endpoint *ep, struct mon_release *rel,
+                                  const struct prediction_record *r, int64_t at_us, struct err *err)
 {
     struct window *w = mon_window_get(ep, rel, at_us);
 
@@ -102,13 +110,14 @@ enum err_code fold_record(struct monitor *m, const struct prediction_record *r, 
     count_objectives(ep, r, slo);
     if (count_window(ep, rel, r, at_us, err) != ERR_OK)
         return err->code;
-    m->telemetry.last_record_us = at_us > m->telemetry.last_record_us ? at_us : m->telemetry.last_record_us;
+    m->telemetry.last_record_us =
+        at_us > m->telemetry.last_record_us ? at_us : m->telemetry.last_record_us;
     return fold_rollout_record(m, ep, r, at_us, err);
 }
 
 /* The prediction a label is about; ERR_NOT_FOUND: an orphan. */
-static enum err_code label_record_find(struct monitor *m, const struct label_record *l, struct prediction_record *ret,
-                                       struct err *err)
+static enum err_code label_record_find(struct monitor *m, const struct label_record *l,
+                                       struct prediction_record *ret, struct err *err)
 {
     static const uint8_t NONE[16];
     struct log_pos pos;
@@ -116,12 +125,14 @@ static enum err_code label_record_find(struct monitor *m, const struct label_rec
     if (memcmp(l->id, NONE, sizeof(NONE)) != 0)
         return feedback_log_find(m->opt.log, l->id, l->row, &m->scratch, ret, &pos, err);
     if (l->client_id.n > 0)
-        return feedback_log_find_client(m->opt.log, l->endpoint, l->client_id, l->row, &m->scratch, ret, &pos, err);
+        return feedback_log_find_client(m->opt.log, l->endpoint, l->client_id, l->row, &m->scratch,
+                                        ret, &pos, err);
     return err_set(err, ERR_NOT_FOUND, "a label by keys has no prediction");
 }
 
-static enum err_code label_count(struct monitor *m, struct mon_endpoint *ep, const struct label_record *l,
-                                 const struct prediction_record *r, struct err *err)
+static enum err_code label_count(struct monitor *m, struct mon_endpoint *ep,
+                                 const struct label_record *l, const struct prediction_record *r,
+                                 struct err *err)
 {
     struct mon_release *rel = mon_release_get(m, ep, r->release, err);
     double label = label_number(l), score = record_score(r);
@@ -136,7 +147,8 @@ static enum err_code label_count(struct monitor *m, struct mon_endpoint *ep, con
     w->is_dirty = true;
     w->n_labelled++;
     w->last_label_us = known > w->last_label_us ? known : w->last_label_us;
-    m->telemetry.last_label_us = known > m->telemetry.last_label_us ? known : m->telemetry.last_label_us;
+    m->telemetry.last_label_us =
+        known > m->telemetry.last_label_us ? known : m->telemetry.last_label_us;
     if (!isfinite(label) || !isfinite(score))
         return ERR_OK;
     perf_add_label(&w->perf, rel->task, score, isfinite(r->decision) && r->decision != 0, label);

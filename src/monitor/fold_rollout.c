@@ -41,7 +41,8 @@ enum err_code mon_rollout_load(struct monitor *m, struct mon_endpoint *ep, struc
 
 /* The decision that a record was answered under says its step, whatever its time says. False: before the rollout, or while it
  * was paused. */
-static bool place_of(const struct rollout_watch *w, uint64_t generation, int64_t at_us, uint32_t bucket, struct ev_place *ret)
+static bool place_of(const struct rollout_watch *w, uint64_t generation, int64_t at_us,
+                     uint32_t bucket, struct ev_place *ret)
 {
     const struct watch_stretch *s = NULL;
 
@@ -62,8 +63,9 @@ static bool is_in_pairs(const struct rollout_watch *w, const struct prediction_r
     return w->pair > 0 && (double)(hash64(r->id, sizeof(r->id), 1) % 10000) < w->pair * 10000;
 }
 
-static enum err_code shadow_write(struct monitor *m, const struct prediction_record *r, int64_t release,
-                                  const struct runtime_answer *ans, struct err *err)
+static enum err_code shadow_write(struct monitor *m, const struct prediction_record *r,
+                                  int64_t release, const struct runtime_answer *ans,
+                                  struct err *err)
 {
     struct prediction_record s = *r;
     double *scores = ARENA_NEW_N(&m->scratch, double, ans ? r->n_scores + 1 : 1);
@@ -85,10 +87,12 @@ static enum err_code shadow_write(struct monitor *m, const struct prediction_rec
 }
 
 /* Scores the record by the release that did not answer. *ret_is_scored false: that release could not. */
-static enum err_code score_other(struct monitor *m, struct mon_endpoint *ep, const struct prediction_record *r,
-                                 enum ev_arm other, struct ev_scored *p, bool *ret_is_scored, struct err *err)
+static enum err_code score_other(struct monitor *m, struct mon_endpoint *ep,
+                                 const struct prediction_record *r, enum ev_arm other,
+                                 struct ev_scored *p, bool *ret_is_scored, struct err *err)
 {
-    const struct record_schema *schema = schema_store_get(feedback_log_schemas(m->opt.log), r->release);
+    const struct record_schema *schema =
+        schema_store_get(feedback_log_schemas(m->opt.log), r->release);
     struct mon_rollout *ro = &ep->rollout;
     int64_t release = other == ARM_CANDIDATE ? ro->watch.candidate : ro->watch.incumbent;
     struct prediction_record scored = *r;
@@ -111,8 +115,9 @@ static enum err_code score_other(struct monitor *m, struct mon_endpoint *ep, con
     return shadow_write(m, r, release, &ans, err);
 }
 
-static enum err_code add_pair(struct monitor *m, struct mon_endpoint *ep, const struct prediction_record *r,
-                              const struct ev_place *at, enum ev_arm arm, bool is_shadow, struct err *err)
+static enum err_code add_pair(struct monitor *m, struct mon_endpoint *ep,
+                              const struct prediction_record *r, const struct ev_place *at,
+                              enum ev_arm arm, bool is_shadow, struct err *err)
 {
     struct mon_rollout *ro = &ep->rollout;
     enum ev_arm other = arm == ARM_CANDIDATE ? ARM_INCUMBENT : ARM_CANDIDATE;
@@ -121,11 +126,15 @@ static enum err_code add_pair(struct monitor *m, struct mon_endpoint *ep, const 
     bool is_scored;
 
     if (mon_rollout_load(m, ep, err) != ERR_OK)
-        return err->code == ERR_NOMEM ? err->code : ERR_OK; /* a release that is not loaded gives no pairs */
+        return err->code == ERR_NOMEM ? err->code
+                                      : ERR_OK; /* a release that is not loaded gives no pairs */
     if (score_other(m, ep, r, other, &p, &is_scored, err) != ERR_OK)
         return err->code;
     if (is_shadow) { /* in shadow the candidate's scoring is its only sample */
-        struct ev_request q = {.at = *at, .arm = ARM_CANDIDATE, .is_error = !is_scored, .score = is_scored ? p.candidate : NAN};
+        struct ev_request q = {.at = *at,
+                               .arm = ARM_CANDIDATE,
+                               .is_error = !is_scored,
+                               .score = is_scored ? p.candidate : NAN};
         if (evidence_add(ro->evidence, &q, err) != ERR_OK)
             return err->code;
     }
@@ -138,15 +147,16 @@ static enum err_code add_pair(struct monitor *m, struct mon_endpoint *ep, const 
     return pair_map_put(&ro->pairs, key, &p, err);
 }
 
-enum err_code fold_rollout_record(struct monitor *m, struct mon_endpoint *ep, const struct prediction_record *r, int64_t at_us,
-                                  struct err *err)
+enum err_code fold_rollout_record(struct monitor *m, struct mon_endpoint *ep,
+                                  const struct prediction_record *r, int64_t at_us, struct err *err)
 {
     struct mon_rollout *ro = &ep->rollout;
     struct ev_request q = {.has_latency = true, .score = record_score(r)};
     bool is_candidate = r->release == ro->watch.candidate;
     bool is_shadow;
 
-    if (!ro->is_watched || (!is_candidate && r->release != ro->watch.incumbent) || r->status == RECORD_RESCUED ||
+    if (!ro->is_watched || (!is_candidate && r->release != ro->watch.incumbent) ||
+        r->status == RECORD_RESCUED ||
         !place_of(&ro->watch, r->generation, at_us, r->bucket, &q.at))
         return ERR_OK;
     is_shadow = ro->watch.is_shadow[q.at.step];
@@ -160,8 +170,8 @@ enum err_code fold_rollout_record(struct monitor *m, struct mon_endpoint *ep, co
     return add_pair(m, ep, r, &q.at, q.arm, is_shadow, err);
 }
 
-enum err_code fold_rollout_label(struct mon_endpoint *ep, const struct prediction_record *r, double label,
-                                 enum metric_task task, struct err *err)
+enum err_code fold_rollout_label(struct mon_endpoint *ep, const struct prediction_record *r,
+                                 double label, enum metric_task task, struct err *err)
 {
     struct mon_rollout *ro = &ep->rollout;
     const struct ev_scored *p;

@@ -48,14 +48,16 @@ static struct str text_put(char **at, struct str s)
     return copy;
 }
 
-enum err_code pending_add(struct monitor *m, const struct label_record *l, bool is_saved, struct err *err)
+enum err_code pending_add(struct monitor *m, const struct label_record *l, bool is_saved,
+                          struct err *err)
 {
     struct str class_name = l->label.type == VAL_STR ? l->label.u.s : STR_NONE;
     struct pending_label *p;
     char *at;
 
     if (m->n_pending >= PENDING_MAX)
-        return err_set(err, ERR_LIMIT, "more than %zu labels wait for their known time", PENDING_MAX);
+        return err_set(err, ERR_LIMIT, "more than %zu labels wait for their known time",
+                       PENDING_MAX);
     if (m->n_pending == m->cap_pending) {
         size_t cap = m->cap_pending ? m->cap_pending * 2 : 256;
         struct pending_label **grown = realloc(m->pending, cap * sizeof(struct pending_label *));
@@ -107,7 +109,8 @@ static enum err_code applied_add(struct monitor *m, const struct label_record *l
 
 static int by_known(const void *pa, const void *pb)
 {
-    const struct pending_label *a = *(struct pending_label *const *)pa, *b = *(struct pending_label *const *)pb;
+    const struct pending_label *a = *(struct pending_label *const *)pa,
+                               *b = *(struct pending_label *const *)pb;
     char ka[DIGEST_HEX_BYTES], kb[DIGEST_HEX_BYTES];
 
     if (a->label.known_us != b->label.known_us)
@@ -147,7 +150,8 @@ enum err_code pending_apply(struct monitor *m, struct err *err)
         free(m->pending[i]->texts);
         free(m->pending[i]);
     }
-    memmove(m->pending, m->pending + n_due, (m->n_pending - n_due) * sizeof(struct pending_label *));
+    memmove(m->pending, m->pending + n_due,
+            (m->n_pending - n_due) * sizeof(struct pending_label *));
     m->n_pending -= n_due;
     m->telemetry.n_pending_labels = m->n_pending;
     return ERR_OK;
@@ -196,7 +200,8 @@ static enum err_code run_labels(struct monitor *m, struct err *err)
 enum err_code fold_run(struct monitor *m, struct err *err)
 {
     if (!m->is_loaded)
-        return err_set(err, ERR_UNAVAILABLE, "the monitor waits for the database: its sums are there");
+        return err_set(err, ERR_UNAVAILABLE,
+                       "the monitor waits for the database: its sums are there");
     /* Records first: a label's prediction was logged before it. */
     if (run_records(m, err) != ERR_OK || run_labels(m, err) != ERR_OK)
         return err->code;

@@ -19,7 +19,8 @@ enum err_code monitor_open(const struct monitor_options *opt, struct monitor **r
     m->opt = *opt;
     if (m->opt.commit_ms <= 0)
         m->opt.commit_ms = 1000;
-    m->telemetry.last_record_us = m->telemetry.last_label_us = m->telemetry.committed_us = AT_US_NONE;
+    m->telemetry.last_record_us = m->telemetry.last_label_us = m->telemetry.committed_us =
+        AT_US_NONE;
     mutex_init(&m->mutex, "monitor", MONITOR_RANK);
     cond_init(&m->cond);
     arena_init(&m->scratch, MON_ARENA_BYTES);
@@ -46,7 +47,8 @@ enum err_code monitor_attach(struct monitor *m, struct db *db, struct err *err)
 void mon_problem(struct monitor *m, const struct err *err)
 {
     m->telemetry.is_failing = err->code != ERR_OK;
-    (void)snprintf(m->telemetry.problem, sizeof(m->telemetry.problem), "%.*s", (int)sizeof(m->telemetry.problem) - 1, err->msg);
+    (void)snprintf(m->telemetry.problem, sizeof(m->telemetry.problem), "%.*s",
+                   (int)sizeof(m->telemetry.problem) - 1, err->msg);
 }
 
 /* One round: fold, and commit when it is time. The caller holds the mutex. */
@@ -58,7 +60,8 @@ static enum err_code monitor_round(struct monitor *m, struct err *err)
         mon_problem(m, err);
         return code;
     }
-    if (m->telemetry.n_uncommitted > 0 && mono_ns() - m->committed_mono_ns >= m->opt.commit_ms * 1000000) {
+    if (m->telemetry.n_uncommitted > 0 &&
+        mono_ns() - m->committed_mono_ns >= m->opt.commit_ms * 1000000) {
         struct err away = ERR_INIT;
         m->committed_mono_ns = mono_ns(); /* also after a failure: once a second is enough to ask */
         if (mon_store_commit(m, &away) != ERR_OK)
@@ -149,7 +152,8 @@ static void copy_slos(const struct monitor_spec *from, struct arena *a, struct m
     }
 }
 
-static enum err_code copy_spec(const struct monitor_spec *from, struct arena *a, struct monitor_spec *to, struct err *err)
+static enum err_code copy_spec(const struct monitor_spec *from, struct arena *a,
+                               struct monitor_spec *to, struct err *err)
 {
     *to = *from;
     to->perf = ARENA_NEW_N(a, struct perf_rule, from->n_perf);
@@ -162,7 +166,8 @@ static enum err_code copy_spec(const struct monitor_spec *from, struct arena *a,
     return a->is_over_limit || a->is_out_of_memory ? arena_err(a, err) : ERR_OK;
 }
 
-enum err_code monitor_configure(struct monitor *m, const char *endpoint, const struct monitor_spec *spec, struct err *err)
+enum err_code monitor_configure(struct monitor *m, const char *endpoint,
+                                const struct monitor_spec *spec, struct err *err)
 {
     struct mon_endpoint *ep;
     enum err_code code;
@@ -190,8 +195,9 @@ static enum err_code evidence_read(struct db_tx *tx, void *arg, struct err *err)
     struct evidence_load *l = arg;
     struct arena a;
     struct db_rows *rows;
-    enum err_code code = db_query(tx, &rows, err, "SELECT doc FROM monitor_evidence WHERE rollout = ? ORDER BY step, slot", "i",
-                                  l->rollout);
+    enum err_code code = db_query(
+        tx, &rows, err, "SELECT doc FROM monitor_evidence WHERE rollout = ? ORDER BY step, slot",
+        "i", l->rollout);
 
     if (code != ERR_OK)
         return code;
@@ -210,7 +216,8 @@ static enum err_code evidence_read(struct db_tx *tx, void *arg, struct err *err)
     return code;
 }
 
-static enum err_code watch_begin(struct monitor *m, struct mon_endpoint *ep, const struct rollout_watch *w, struct err *err)
+static enum err_code watch_begin(struct monitor *m, struct mon_endpoint *ep,
+                                 const struct rollout_watch *w, struct err *err)
 {
     struct evidence_load load = {.rollout = w->rollout};
     struct err away = ERR_INIT;
@@ -220,7 +227,8 @@ static enum err_code watch_begin(struct monitor *m, struct mon_endpoint *ep, con
     if (!load.evidence)
         return err_nomem(err);
     ep->rollout.is_watched = true;
-    if (m->db && db_read(m->db, evidence_read, &load, &away) != ERR_OK && away.code != ERR_UNAVAILABLE)
+    if (m->db && db_read(m->db, evidence_read, &load, &away) != ERR_OK &&
+        away.code != ERR_UNAVAILABLE)
         return err_set(err, away.code, "%s", away.msg);
     return ERR_OK;
 }
@@ -255,8 +263,8 @@ void monitor_unwatch(struct monitor *m, const char *endpoint)
     mutex_unlock(&m->mutex);
 }
 
-enum err_code monitor_evidence(struct monitor *m, const char *endpoint, int64_t rollout, evidence_fn fn, void *arg,
-                               struct err *err)
+enum err_code monitor_evidence(struct monitor *m, const char *endpoint, int64_t rollout,
+                               evidence_fn fn, void *arg, struct err *err)
 {
     struct mon_endpoint *ep;
     enum err_code code;
@@ -266,7 +274,8 @@ enum err_code monitor_evidence(struct monitor *m, const char *endpoint, int64_t 
     if (ep && ep->rollout.is_watched && ep->rollout.watch.rollout == rollout)
         code = fn(arg, ep->rollout.evidence, err);
     else
-        code = err_set(err, ERR_NOT_FOUND, "no evidence is gathered for rollout %lld of %s", (long long)rollout, endpoint);
+        code = err_set(err, ERR_NOT_FOUND, "no evidence is gathered for rollout %lld of %s",
+                       (long long)rollout, endpoint);
     mutex_unlock(&m->mutex);
     return code;
 }
@@ -290,7 +299,8 @@ double monitor_latency_quantile(struct monitor *m, const char *endpoint, int64_t
     return v;
 }
 
-enum err_code monitor_drain(struct monitor *m, const char *endpoint, int64_t now_us, struct err *err)
+enum err_code monitor_drain(struct monitor *m, const char *endpoint, int64_t now_us,
+                            struct err *err)
 {
     enum err_code code = feedback_log_flush(m->opt.log, LOG_ACK_WRITTEN, FLUSH_MS, err);
 

@@ -32,11 +32,12 @@ struct monitor_options {
     struct blob_store *blobs;
     struct clock clock; /* wall */
     bool is_replay;
-    int64_t commit_ms;  /* between commits; 0: 1000 */
+    int64_t commit_ms; /* between commits; 0: 1000 */
 };
 
 /* Reads back sums and positions when the database is there. */
-enum err_code monitor_open(const struct monitor_options *opt, struct monitor **ret, struct err *err) MUST_CHECK;
+enum err_code monitor_open(const struct monitor_options *opt, struct monitor **ret,
+                           struct err *err) MUST_CHECK;
 /* The fold thread; without it monitor_drain does the work (tests, commands). */
 enum err_code monitor_start(struct monitor *m, struct err *err) MUST_CHECK;
 /* Stops, commits, frees; NULL is fine. */
@@ -45,14 +46,16 @@ void monitor_close(struct monitor *m);
 enum err_code monitor_attach(struct monitor *m, struct db *db, struct err *err) MUST_CHECK;
 
 /* What is declared for an endpoint; copied. Before the first record of it defaults hold. */
-enum err_code monitor_configure(struct monitor *m, const char *endpoint, const struct monitor_spec *spec, struct err *err) MUST_CHECK;
+enum err_code monitor_configure(struct monitor *m, const char *endpoint,
+                                const struct monitor_spec *spec, struct err *err) MUST_CHECK;
 
 /* ---- rollouts ---- */
 #define WATCH_STRETCHES_MAX 128
 struct watch_stretch {
-    int step; /* -1: paused */
+    int step;        /* -1: paused */
     int64_t from_us; /* event time */
-    uint64_t generation; /* of the decision that began it: a record made under it, or a later one, belongs here */
+    uint64_t
+        generation; /* of the decision that began it: a record made under it, or a later one, belongs here */
 };
 struct rollout_watch {
     int64_t rollout; /* id */
@@ -66,19 +69,21 @@ struct rollout_watch {
     double pair;             /* share of requests that both score */
 };
 /* Starts, or changes, the watch of the endpoint's rollout. Changes only add stretches. */
-enum err_code monitor_watch(struct monitor *m, const struct rollout_watch *w, struct err *err) MUST_CHECK;
+enum err_code monitor_watch(struct monitor *m, const struct rollout_watch *w,
+                            struct err *err) MUST_CHECK;
 void monitor_unwatch(struct monitor *m, const char *endpoint);
 /* Calls fn with the evidence of the endpoint's rollout, under the monitor's lock: be quick. ERR_NOT_FOUND: none is watched. */
 typedef enum err_code (*evidence_fn)(void *arg, const struct evidence *e, struct err *err);
-enum err_code monitor_evidence(struct monitor *m, const char *endpoint, int64_t rollout, evidence_fn fn, void *arg,
-                               struct err *err) MUST_CHECK;
+enum err_code monitor_evidence(struct monitor *m, const char *endpoint, int64_t rollout,
+                               evidence_fn fn, void *arg, struct err *err) MUST_CHECK;
 /* Quantile of a release's latency over its last windows, in us; 0 without requests. */
 double monitor_latency_quantile(struct monitor *m, const char *endpoint, int64_t release, double q);
 
 /* ---- folding ---- */
 /* The barrier: everything acknowledged before the call, and every label of the endpoint known by now_us, is in the sums when it
  * returns. Labels of other endpoints follow their own clocks. */
-enum err_code monitor_drain(struct monitor *m, const char *endpoint, int64_t now_us, struct err *err) MUST_CHECK;
+enum err_code monitor_drain(struct monitor *m, const char *endpoint, int64_t now_us,
+                            struct err *err) MUST_CHECK;
 enum err_code monitor_commit(struct monitor *m, struct err *err) MUST_CHECK;
 
 /* ---- verdicts ---- */
@@ -87,31 +92,33 @@ struct monitor_event {
     enum monitor_event_kind kind;
     const char *endpoint;
     int64_t release, start_us, end_us;
-    const char *name;     /* DRIFT: worst feature, or NULL; PERFORMANCE: the metric */
-    bool is_alarm;        /* this window */
-    bool is_persistent;   /* k of the last r: what fires */
-    bool is_open;         /* not enough evidence */
-    bool is_score;        /* DRIFT: the score drifts too */
-    bool is_live;         /* of the release that is live now */
+    const char *name;   /* DRIFT: worst feature, or NULL; PERFORMANCE: the metric */
+    bool is_alarm;      /* this window */
+    bool is_persistent; /* k of the last r: what fires */
+    bool is_open;       /* not enough evidence */
+    bool is_score;      /* DRIFT: the score drifts too */
+    bool is_live;       /* of the release that is live now */
     const struct json *doc;
 };
 typedef void (*monitor_event_fn)(void *arg, const struct monitor_event *ev);
 /* Judges what closed or became final by now_us; each verdict is stored once and told once. */
-enum err_code monitor_evaluate(struct monitor *m, const char *endpoint, int64_t now_us, monitor_event_fn fn, void *arg,
-                               struct err *err) MUST_CHECK;
+enum err_code monitor_evaluate(struct monitor *m, const char *endpoint, int64_t now_us,
+                               monitor_event_fn fn, void *arg, struct err *err) MUST_CHECK;
 
 /* Objectives at now_us: [slo_judge documents]; *ret_worst the highest severity. */
-enum slo_severity monitor_slos(struct monitor *m, const char *endpoint, int64_t now_us, struct arena *a, struct json **ret);
+enum slo_severity monitor_slos(struct monitor *m, const char *endpoint, int64_t now_us,
+                               struct arena *a, struct json **ret);
 /* One look at a freshness objective. */
-void monitor_slo_sample(struct monitor *m, const char *endpoint, const char *slo, int64_t at_us, bool is_good);
+void monitor_slo_sample(struct monitor *m, const char *endpoint, const char *slo, int64_t at_us,
+                        bool is_good);
 
 /* ---- looking ---- */
 /* {endpoint, windows: [...], position, lag: {...}, orphans, …} from memory: works without the database. */
-enum err_code monitor_json(struct monitor *m, const char *endpoint, size_t n_windows, struct arena *a, struct json **ret,
-                           struct err *err) MUST_CHECK;
+enum err_code monitor_json(struct monitor *m, const char *endpoint, size_t n_windows,
+                           struct arena *a, struct json **ret, struct err *err) MUST_CHECK;
 /* Stored verdicts, newest first; kind NULL: all. */
-enum err_code monitor_verdicts(struct db *db, const char *endpoint, const char *kind, int64_t limit, struct arena *a,
-                               struct json **ret, struct err *err) MUST_CHECK;
+enum err_code monitor_verdicts(struct db *db, const char *endpoint, const char *kind, int64_t limit,
+                               struct arena *a, struct json **ret, struct err *err) MUST_CHECK;
 struct monitor_telemetry {
     uint64_t n_records, n_labels, n_orphans, n_pending_labels, n_pairs, n_uncommitted;
     int64_t last_record_us, last_label_us; /* event time, AT_US_NONE: none yet */

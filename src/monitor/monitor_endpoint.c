@@ -78,7 +78,8 @@ static const struct json *release_doc_of(const struct endpoint_state *s, int64_t
 }
 
 /* ERR_NOT_FOUND: the release has no baseline, which is no error of the fold. */
-static enum err_code baseline_load(struct monitor *m, const char *endpoint, struct mon_release *r, struct err *err)
+static enum err_code baseline_load(struct monitor *m, const char *endpoint, struct mon_release *r,
+                                   struct err *err)
 {
     struct endpoint_state state;
     const struct json *doc;
@@ -93,10 +94,13 @@ static enum err_code baseline_load(struct monitor *m, const char *endpoint, stru
         return err->code;
     doc = release_doc_of(&state, r->number);
     if (!doc)
-        return err_set(err, ERR_NOT_FOUND, "r%lld is not among the releases of %s", (long long)r->number, endpoint);
+        return err_set(err, ERR_NOT_FOUND, "r%lld is not among the releases of %s",
+                       (long long)r->number, endpoint);
     if (digest_parse(json_get_str(doc, "tree"), &tree, err) != ERR_OK ||
-        tree_read_file(m->opt.blobs, &tree, "pawl/baseline.json", BASELINE_BYTES_MAX, &r->arena, &text, err) != ERR_OK ||
-        json_read(text, &r->arena, &v, err) != ERR_OK || baseline_read(v, &r->arena, b, err) != ERR_OK)
+        tree_read_file(m->opt.blobs, &tree, "pawl/baseline.json", BASELINE_BYTES_MAX, &r->arena,
+                       &text, err) != ERR_OK ||
+        json_read(text, &r->arena, &v, err) != ERR_OK ||
+        baseline_read(v, &r->arena, b, err) != ERR_OK)
         return err->code;
     r->baseline = b;
     r->task = b->task;
@@ -119,7 +123,8 @@ static ptrdiff_t input_index(const struct record_schema *s, const char *name)
     return -1;
 }
 
-static bool copy_categories(const struct plan_input *in, struct mon_release *r, struct feature_source *f)
+static bool copy_categories(const struct plan_input *in, struct mon_release *r,
+                            struct feature_source *f)
 {
     struct str *c = ARENA_NEW_N(&r->arena, struct str, in->n_categories + 1);
 
@@ -131,8 +136,9 @@ static bool copy_categories(const struct plan_input *in, struct mon_release *r, 
 }
 
 /* A request field by its typed value (so that unseen categories are told apart), else the model's row. */
-static void source_find(const struct record_schema *s, const struct plan *plan, const struct hist_reference *ref,
-                        struct mon_release *r, struct feature_source *f)
+static void source_find(const struct record_schema *s, const struct plan *plan,
+                        const struct hist_reference *ref, struct mon_release *r,
+                        struct feature_source *f)
 {
     ptrdiff_t value = field_index(s, ref->name), row = input_index(s, ref->name);
 
@@ -150,9 +156,11 @@ static void source_find(const struct record_schema *s, const struct plan *plan, 
     }
 }
 
-static enum err_code sources_find(struct monitor *m, const char *endpoint, struct mon_release *r, struct err *err)
+static enum err_code sources_find(struct monitor *m, const char *endpoint, struct mon_release *r,
+                                  struct err *err)
 {
-    const struct record_schema *schema = schema_store_get(feedback_log_schemas(m->opt.log), r->number);
+    const struct record_schema *schema =
+        schema_store_get(feedback_log_schemas(m->opt.log), r->number);
     struct runtime *rt = NULL;
     struct err ignored = ERR_INIT;
     size_t cell = 0;
@@ -163,7 +171,8 @@ static enum err_code sources_find(struct monitor *m, const char *endpoint, struc
     if (serve_runtime(m->opt.serve, endpoint, r->number, &rt, &ignored) != ERR_OK)
         rt = NULL;
     for (size_t i = 0; i < r->baseline->n_features; i++) {
-        source_find(schema, rt ? runtime_plan(rt) : NULL, &r->baseline->features[i], r, &r->features[i]);
+        source_find(schema, rt ? runtime_plan(rt) : NULL, &r->baseline->features[i], r,
+                    &r->features[i]);
         r->features[i].first_cell = cell;
         cell += r->baseline->features[i].edges.n_cells;
     }
@@ -172,7 +181,8 @@ static enum err_code sources_find(struct monitor *m, const char *endpoint, struc
     return ERR_OK;
 }
 
-struct mon_release *mon_release_get(struct monitor *m, struct mon_endpoint *ep, int64_t release, struct err *err)
+struct mon_release *mon_release_get(struct monitor *m, struct mon_endpoint *ep, int64_t release,
+                                    struct err *err)
 {
     struct mon_release *r = ep->releases;
     enum err_code code;
@@ -208,8 +218,9 @@ static size_t window_lower(const struct mon_endpoint *ep, int64_t start_us, int6
 {
     size_t i = ep->n_windows;
 
-    while (i > 0 && (ep->windows[i - 1]->start_us > start_us ||
-                     (ep->windows[i - 1]->start_us == start_us && ep->windows[i - 1]->release >= release)))
+    while (i > 0 &&
+           (ep->windows[i - 1]->start_us > start_us ||
+            (ep->windows[i - 1]->start_us == start_us && ep->windows[i - 1]->release >= release)))
         i--;
     return i;
 }
@@ -220,7 +231,8 @@ struct window *mon_window_get(struct mon_endpoint *ep, struct mon_release *rel, 
     size_t i = window_lower(ep, start, rel->number);
     struct window *w;
 
-    if (i < ep->n_windows && ep->windows[i]->start_us == start && ep->windows[i]->release == rel->number)
+    if (i < ep->n_windows && ep->windows[i]->start_us == start &&
+        ep->windows[i]->release == rel->number)
         return ep->windows[i];
     if (ep->n_windows == ep->cap_windows) {
         size_t cap = ep->cap_windows ? ep->cap_windows * 2 : 32;

@@ -36,8 +36,8 @@ static void push_bytes(void *list, size_t *n, size_t item, const void *v)
     (*n)++;
 }
 
-static enum err_code tell(struct evaluation *e, struct monitor_event *ev, const char *kind, const char *verdict,
-                          struct err *err)
+static enum err_code tell(struct evaluation *e, struct monitor_event *ev, const char *kind,
+                          const char *verdict, struct err *err)
 {
     enum err_code code = mon_store_verdict(e->m, ev, kind, verdict, err);
 
@@ -56,11 +56,16 @@ static double window_share(const struct mon_endpoint *ep, const struct window *w
     return all > 0 ? (double)w->n / all : 1;
 }
 
-static enum err_code judge_drift(struct evaluation *e, struct mon_release *rel, struct window *w, struct err *err)
+static enum err_code judge_drift(struct evaluation *e, struct mon_release *rel, struct window *w,
+                                 struct err *err)
 {
     struct drift_outcome o;
-    struct monitor_event ev = {.kind = MONITOR_DRIFT, .endpoint = e->ep->name, .release = w->release, .start_us = w->start_us,
-                               .end_us = w->end_us, .is_live = w->release == e->live};
+    struct monitor_event ev = {.kind = MONITOR_DRIFT,
+                               .endpoint = e->ep->name,
+                               .release = w->release,
+                               .start_us = w->start_us,
+                               .end_us = w->end_us,
+                               .is_live = w->release == e->live};
     size_t n = rel->n_drift;
     enum drift_verdict last[VERDICTS_KEPT];
 
@@ -75,7 +80,8 @@ static enum err_code judge_drift(struct evaluation *e, struct mon_release *rel, 
     ev.is_alarm = o.verdict == DRIFT_YES;
     ev.is_open = o.verdict == DRIFT_OPEN;
     ev.is_score = o.is_score;
-    ev.is_persistent = ev.is_alarm && drift_persists(last, n, (size_t)e->ep->spec.k, (size_t)e->ep->spec.r);
+    ev.is_persistent =
+        ev.is_alarm && drift_persists(last, n, (size_t)e->ep->spec.k, (size_t)e->ep->spec.r);
     json_set(&e->m->scratch, o.doc, "window", window_json(w, &e->m->scratch));
     json_set(&e->m->scratch, o.doc, "is_persistent", json_bool(&e->m->scratch, ev.is_persistent));
     ev.doc = o.doc;
@@ -104,12 +110,17 @@ static double median_of(const double *v, size_t n)
     return n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
 }
 
-static enum err_code judge_rule(struct evaluation *e, struct mon_release *rel, struct window *w, size_t i, struct err *err)
+static enum err_code judge_rule(struct evaluation *e, struct mon_release *rel, struct window *w,
+                                size_t i, struct err *err)
 {
     const struct perf_rule *r = &e->ep->spec.perf[i];
     struct perf_outcome o;
-    struct monitor_event ev = {.kind = MONITOR_PERFORMANCE, .endpoint = e->ep->name, .release = w->release,
-                               .start_us = w->start_us, .end_us = w->end_us, .name = metric_info(r->metric)->name,
+    struct monitor_event ev = {.kind = MONITOR_PERFORMANCE,
+                               .endpoint = e->ep->name,
+                               .release = w->release,
+                               .start_us = w->start_us,
+                               .end_us = w->end_us,
+                               .name = metric_info(r->metric)->name,
                                .is_live = w->release == e->live};
     double expected = rel->baseline ? baseline_metric(rel->baseline, r->metric) : NAN;
     size_t n = rel->n_perf[i], n_values = n;
@@ -134,23 +145,31 @@ static enum err_code judge_rule(struct evaluation *e, struct mon_release *rel, s
     return ERR_OK;
 }
 
-static enum err_code tell_starved(struct evaluation *e, struct window *w, double coverage, struct err *err)
+static enum err_code tell_starved(struct evaluation *e, struct window *w, double coverage,
+                                  struct err *err)
 {
     struct arena *a = &e->m->scratch;
-    struct monitor_event ev = {.kind = MONITOR_STARVED, .endpoint = e->ep->name, .release = w->release, .start_us = w->start_us,
-                               .end_us = w->end_us, .is_alarm = true, .is_persistent = true,
+    struct monitor_event ev = {.kind = MONITOR_STARVED,
+                               .endpoint = e->ep->name,
+                               .release = w->release,
+                               .start_us = w->start_us,
+                               .end_us = w->end_us,
+                               .is_alarm = true,
+                               .is_persistent = true,
                                .is_live = w->release == e->live};
     struct json *doc = json_obj(a);
 
     json_set(a, doc, "coverage", json_num(a, coverage));
     json_set(a, doc, "declared_coverage", json_num(a, e->ep->spec.coverage));
-    json_set(a, doc, "labels_by_s", json_num(a, (double)e->ep->spec.labels_by_us / (double)US_PER_S));
+    json_set(a, doc, "labels_by_s",
+             json_num(a, (double)e->ep->spec.labels_by_us / (double)US_PER_S));
     json_set(a, doc, "window", window_json(w, a));
     ev.doc = doc;
     return tell(e, &ev, "starvation", "not_enough_evidence", err);
 }
 
-static enum err_code judge_final(struct evaluation *e, struct mon_release *rel, struct window *w, struct err *err)
+static enum err_code judge_final(struct evaluation *e, struct mon_release *rel, struct window *w,
+                                 struct err *err)
 {
     const struct monitor_spec *s = &e->ep->spec;
     double coverage = w->n > 0 ? (double)w->n_labelled / (double)w->n : 0;
@@ -195,7 +214,8 @@ static void forget_windows(struct mon_endpoint *ep)
 
     for (size_t i = 0; i < ep->n_windows; i++) {
         struct window *w = ep->windows[i];
-        bool is_done = w->is_final && w->is_closed && !w->is_dirty && i + WINDOWS_KEPT < ep->n_windows;
+        bool is_done =
+            w->is_final && w->is_closed && !w->is_dirty && i + WINDOWS_KEPT < ep->n_windows;
         if (is_done)
             window_free(w);
         else
@@ -204,8 +224,8 @@ static void forget_windows(struct mon_endpoint *ep)
     ep->n_windows = kept;
 }
 
-enum err_code monitor_evaluate(struct monitor *m, const char *endpoint, int64_t now_us, monitor_event_fn fn, void *arg,
-                               struct err *err)
+enum err_code monitor_evaluate(struct monitor *m, const char *endpoint, int64_t now_us,
+                               monitor_event_fn fn, void *arg, struct err *err)
 {
     struct evaluation e = {.m = m, .now_us = now_us, .fn = fn, .arg = arg};
     struct endpoint_state state;

@@ -6,13 +6,13 @@
 #include "base/vec.h"
 #include "monitor/monitor.h"
 
-#define MONITOR_RANK          4
-#define SLO_BUCKET_US         (5 * US_PER_MIN)
-#define SLO_MAX               8
-#define WINDOWS_KEPT          40
-#define VERDICTS_KEPT         64
-#define MON_ARENA_BYTES       ((size_t)256 << 20)
-#define PERF_RULES_MAX        16
+#define MONITOR_RANK    4
+#define SLO_BUCKET_US   (5 * US_PER_MIN)
+#define SLO_MAX         8
+#define WINDOWS_KEPT    40
+#define VERDICTS_KEPT   64
+#define MON_ARENA_BYTES ((size_t)256 << 20)
+#define PERF_RULES_MAX  16
 
 /* Where a baseline's feature is found in a record. */
 enum feature_from { FROM_NOWHERE, FROM_VALUE, FROM_ROW, FROM_ROW_CATEGORY };
@@ -56,7 +56,8 @@ struct pair_map {
     struct pair_entry *p;
     size_t n, cap; /* cap a power of two */
 };
-enum err_code pair_map_put(struct pair_map *m, const uint8_t key[16], const struct ev_scored *s, struct err *err) MUST_CHECK;
+enum err_code pair_map_put(struct pair_map *m, const uint8_t key[16], const struct ev_scored *s,
+                           struct err *err) MUST_CHECK;
 const struct ev_scored *pair_map_get(const struct pair_map *m, const uint8_t key[16]);
 void pair_map_fini(struct pair_map *m);
 
@@ -106,7 +107,8 @@ struct monitor {
     size_t n_pending, cap_pending;
     char **applied; /* keys of stored pending labels that have been applied */
     size_t n_applied, cap_applied;
-    const char *drain_endpoint; /* while its barrier drains: its time is drain_us, the clock is moved afterwards */
+    const char *
+        drain_endpoint; /* while its barrier drains: its time is drain_us, the clock is moved afterwards */
     int64_t drain_us;
     struct arena scratch;
     struct monitor_telemetry telemetry;
@@ -114,38 +116,47 @@ struct monitor {
 };
 
 /* monitor_endpoint.c */
-struct mon_endpoint *mon_endpoint_get(struct monitor *m, struct str name); /* makes it; NULL: no memory */
+struct mon_endpoint *mon_endpoint_get(struct monitor *m,
+                                      struct str name); /* makes it; NULL: no memory */
 struct mon_endpoint *mon_endpoint_find(struct monitor *m, const char *name);
 void mon_endpoint_free(struct mon_endpoint *ep);
-struct mon_release *mon_release_get(struct monitor *m, struct mon_endpoint *ep, int64_t release, struct err *err);
+struct mon_release *mon_release_get(struct monitor *m, struct mon_endpoint *ep, int64_t release,
+                                    struct err *err);
 /* The window of a release at a time; made when it is not there. NULL: no memory. */
 struct window *mon_window_get(struct mon_endpoint *ep, struct mon_release *rel, int64_t at_us);
 struct slo_bucket *mon_slo_get(struct mon_endpoint *ep, int64_t at_us);
 /* fold.c */
-enum err_code fold_record(struct monitor *m, const struct prediction_record *r, struct err *err) MUST_CHECK;
-enum err_code fold_label(struct monitor *m, const struct label_record *l, struct err *err) MUST_CHECK;
+enum err_code fold_record(struct monitor *m, const struct prediction_record *r,
+                          struct err *err) MUST_CHECK;
+enum err_code fold_label(struct monitor *m, const struct label_record *l,
+                         struct err *err) MUST_CHECK;
 double record_score(const struct prediction_record *r);
 /* fold_rollout.c */
-enum err_code fold_rollout_record(struct monitor *m, struct mon_endpoint *ep, const struct prediction_record *r, int64_t at_us,
+enum err_code fold_rollout_record(struct monitor *m, struct mon_endpoint *ep,
+                                  const struct prediction_record *r, int64_t at_us,
                                   struct err *err) MUST_CHECK;
-enum err_code fold_rollout_label(struct mon_endpoint *ep, const struct prediction_record *r, double label,
-                                 enum metric_task task, struct err *err) MUST_CHECK;
+enum err_code fold_rollout_label(struct mon_endpoint *ep, const struct prediction_record *r,
+                                 double label, enum metric_task task, struct err *err) MUST_CHECK;
 void mon_rollout_release(struct mon_rollout *r);
-enum err_code mon_rollout_load(struct monitor *m, struct mon_endpoint *ep, struct err *err) MUST_CHECK;
+enum err_code mon_rollout_load(struct monitor *m, struct mon_endpoint *ep,
+                               struct err *err) MUST_CHECK;
 /* fold_run.c: both logs to their ends; the caller holds the mutex. */
 enum err_code fold_run(struct monitor *m, struct err *err) MUST_CHECK;
 int64_t mon_record_time(const struct monitor *m, const struct prediction_record *r);
 int64_t mon_now(struct monitor *m, const char *endpoint);
-enum err_code pending_add(struct monitor *m, const struct label_record *l, bool is_saved, struct err *err) MUST_CHECK;
+enum err_code pending_add(struct monitor *m, const struct label_record *l, bool is_saved,
+                          struct err *err) MUST_CHECK;
 enum err_code pending_apply(struct monitor *m, struct err *err) MUST_CHECK;
 void pending_key(const struct label_record *l, char out[DIGEST_HEX_BYTES]);
 /* monitor.c */
-void mon_problem(struct monitor *m, const struct err *err); /* into the telemetry; ERR_OK clears it */
+void mon_problem(struct monitor *m,
+                 const struct err *err); /* into the telemetry; ERR_OK clears it */
 /* monitor_store.c: the caller holds the mutex. */
 enum err_code mon_store_load(struct monitor *m, struct err *err) MUST_CHECK;
 enum err_code mon_store_commit(struct monitor *m, struct err *err) MUST_CHECK;
-enum err_code mon_store_windows(struct monitor *m, struct mon_endpoint *ep, struct err *err) MUST_CHECK;
-enum err_code mon_store_verdict(struct monitor *m, const struct monitor_event *ev, const char *kind, const char *verdict,
+enum err_code mon_store_windows(struct monitor *m, struct mon_endpoint *ep,
                                 struct err *err) MUST_CHECK;
+enum err_code mon_store_verdict(struct monitor *m, const struct monitor_event *ev, const char *kind,
+                                const char *verdict, struct err *err) MUST_CHECK;
 
 #endif

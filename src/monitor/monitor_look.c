@@ -23,12 +23,14 @@ static struct slo_count slo_count_of(void *arg, int64_t from_us, int64_t to_us)
         if (s->start_us >= to_us)
             continue;
         out.bad += c->kind == SLO_AVAILABILITY ? s->errors : s->bad[c->index];
-        out.good += c->kind == SLO_AVAILABILITY ? s->n - s->errors : s->seen[c->index] - s->bad[c->index];
+        out.good +=
+            c->kind == SLO_AVAILABILITY ? s->n - s->errors : s->seen[c->index] - s->bad[c->index];
     }
     return out;
 }
 
-enum slo_severity monitor_slos(struct monitor *m, const char *endpoint, int64_t now_us, struct arena *a, struct json **ret)
+enum slo_severity monitor_slos(struct monitor *m, const char *endpoint, int64_t now_us,
+                               struct arena *a, struct json **ret)
 {
     struct json *list = json_arr(a);
     enum slo_severity worst = SLO_QUIET;
@@ -48,14 +50,16 @@ enum slo_severity monitor_slos(struct monitor *m, const char *endpoint, int64_t 
     return worst;
 }
 
-void monitor_slo_sample(struct monitor *m, const char *endpoint, const char *slo, int64_t at_us, bool is_good)
+void monitor_slo_sample(struct monitor *m, const char *endpoint, const char *slo, int64_t at_us,
+                        bool is_good)
 {
     struct mon_endpoint *ep;
 
     mutex_lock(&m->mutex);
     ep = mon_endpoint_find(m, endpoint);
     for (size_t i = 0; ep && i < ep->spec.n_slos; i++) {
-        struct slo_bucket *s = strcmp(ep->spec.slos[i].name, slo) == 0 ? mon_slo_get(ep, at_us) : NULL;
+        struct slo_bucket *s =
+            strcmp(ep->spec.slos[i].name, slo) == 0 ? mon_slo_get(ep, at_us) : NULL;
         if (!s)
             continue;
         s->seen[i]++;
@@ -69,17 +73,21 @@ void monitor_slo_sample(struct monitor *m, const char *endpoint, const char *slo
 /* ---- as JSON ---- */
 static struct json *perf_summary(const struct window *w, enum metric_task task, struct arena *a)
 {
-    static const enum metric_id SHOWN[] = {METRIC_ROC_AUC, METRIC_LOG_LOSS, METRIC_NORMALIZED_LOG_LOSS, METRIC_CALIBRATION,
-                                        METRIC_ECE,     METRIC_ACCURACY, METRIC_RMSE,                METRIC_MAE};
+    static const enum metric_id SHOWN[] = {
+        METRIC_ROC_AUC,     METRIC_LOG_LOSS, METRIC_NORMALIZED_LOG_LOSS,
+        METRIC_CALIBRATION, METRIC_ECE,      METRIC_ACCURACY,
+        METRIC_RMSE,        METRIC_MAE};
     struct json *o = json_obj(a);
 
     for (size_t i = 0; i < ARRAY_LEN(SHOWN); i++)
         if (metric_info(SHOWN[i])->tasks & (1U << task))
-            json_set(a, o, metric_info(SHOWN[i])->name, json_num(a, perf_metric(&w->perf, task, SHOWN[i])));
+            json_set(a, o, metric_info(SHOWN[i])->name,
+                     json_num(a, perf_metric(&w->perf, task, SHOWN[i])));
     return o;
 }
 
-static struct json *window_full(const struct mon_endpoint *ep, const struct window *w, struct arena *a)
+static struct json *window_full(const struct mon_endpoint *ep, const struct window *w,
+                                struct arena *a)
 {
     struct json *o = window_json(w, a);
     const struct mon_release *r = ep->releases;
@@ -90,12 +98,13 @@ static struct json *window_full(const struct mon_endpoint *ep, const struct wind
         json_set(a, o, "performance", perf_summary(w, r->task, a));
     if (ep->spec.cost_per_cpu_hour > 0 && w->n > 0)
         json_set(a, o, "cost_per_million",
-                 json_num(a, (double)w->compute_ns / (double)w->n * 1e6 / 3.6e12 * ep->spec.cost_per_cpu_hour));
+                 json_num(a, (double)w->compute_ns / (double)w->n * 1e6 / 3.6e12 *
+                                 ep->spec.cost_per_cpu_hour));
     return o;
 }
 
-enum err_code monitor_json(struct monitor *m, const char *endpoint, size_t n_windows, struct arena *a, struct json **ret,
-                           struct err *err)
+enum err_code monitor_json(struct monitor *m, const char *endpoint, size_t n_windows,
+                           struct arena *a, struct json **ret, struct err *err)
 {
     struct json *o = json_obj(a), *windows = json_arr(a);
     struct mon_endpoint *ep;
@@ -132,10 +141,11 @@ static enum err_code verdicts_read(struct db_tx *tx, void *arg, struct err *err)
 {
     struct verdict_query *q = arg;
     struct db_rows *rows;
-    enum err_code code = db_query(tx, &rows, err,
-                                  "SELECT release, start_us, end_us, kind, name, verdict, doc FROM monitor_verdicts "
-                                  "WHERE endpoint = ? AND (? = '' OR kind = ?) ORDER BY start_us DESC, kind, name LIMIT ?",
-                                  "sssi", q->endpoint, q->kind, q->kind, q->limit);
+    enum err_code code = db_query(
+        tx, &rows, err,
+        "SELECT release, start_us, end_us, kind, name, verdict, doc FROM monitor_verdicts "
+        "WHERE endpoint = ? AND (? = '' OR kind = ?) ORDER BY start_us DESC, kind, name LIMIT ?",
+        "sssi", q->endpoint, q->kind, q->kind, q->limit);
 
     if (code != ERR_OK)
         return code;
@@ -159,8 +169,8 @@ static enum err_code verdicts_read(struct db_tx *tx, void *arg, struct err *err)
     return code;
 }
 
-enum err_code monitor_verdicts(struct db *db, const char *endpoint, const char *kind, int64_t limit, struct arena *a,
-                               struct json **ret, struct err *err)
+enum err_code monitor_verdicts(struct db *db, const char *endpoint, const char *kind, int64_t limit,
+                               struct arena *a, struct json **ret, struct err *err)
 {
     struct verdict_query q = {endpoint, kind ? kind : "", limit, a, NULL};
 

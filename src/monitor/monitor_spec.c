@@ -18,7 +18,8 @@ const struct monitor_spec MONITOR_DEFAULTS = {.window_us = US_PER_DAY,
                                               .coverage = 0.8};
 
 /* "2 of 3" */
-static void persist_decode(const struct cfg_node *n, int *ret_k, int *ret_r, struct cfg_problems *ps)
+static void persist_decode(const struct cfg_node *n, int *ret_k, int *ret_r,
+                           struct cfg_problems *ps)
 {
     struct str text, k;
     int64_t kv, rv;
@@ -33,7 +34,8 @@ static void persist_decode(const struct cfg_node *n, int *ret_k, int *ret_r, str
     }
     k = str_n(text.p, (size_t)of);
     if (parse_i64(str_trim(k), &kv, NULL) != ERR_OK ||
-        parse_i64(str_trim(str_n(text.p + of + 4, text.n - (size_t)of - 4)), &rv, NULL) != ERR_OK || kv < 1 || rv < kv || rv > 30) {
+        parse_i64(str_trim(str_n(text.p + of + 4, text.n - (size_t)of - 4)), &rv, NULL) != ERR_OK ||
+        kv < 1 || rv < kv || rv > 30) {
         cfg_error(ps, n, "persist needs two numbers, as in \"2 of 3\", the second at most 30");
         return;
     }
@@ -41,7 +43,8 @@ static void persist_decode(const struct cfg_node *n, int *ret_k, int *ret_r, str
     *ret_r = (int)rv;
 }
 
-static void perf_rule_decode(const struct cfg_node *n, struct perf_rule *ret, struct cfg_problems *ps)
+static void perf_rule_decode(const struct cfg_node *n, struct perf_rule *ret,
+                             struct cfg_problems *ps)
 {
     static const char *const KEYS[] = {"metric", "drop", "at_most", "at_least", "persist"};
     const struct cfg_node *drop, *most, *least, *metric;
@@ -68,7 +71,8 @@ static void perf_rule_decode(const struct cfg_node *n, struct perf_rule *ret, st
         (void)cfg_ratio(most ? most : least, "the limit", &ret->value, ps);
 }
 
-static void evidence_decode(const struct cfg_node *n, struct monitor_spec *s, struct cfg_problems *ps)
+static void evidence_decode(const struct cfg_node *n, struct monitor_spec *s,
+                            struct cfg_problems *ps)
 {
     static const char *const KEYS[] = {"labels_by", "coverage"};
 
@@ -80,7 +84,8 @@ static void evidence_decode(const struct cfg_node *n, struct monitor_spec *s, st
         (void)cfg_ratio(cfg_get(n, "coverage"), "coverage", &s->coverage, ps);
 }
 
-static void drift_decode(const struct cfg_node *n, struct arena *a, struct monitor_spec *s, struct cfg_problems *ps)
+static void drift_decode(const struct cfg_node *n, struct arena *a, struct monitor_spec *s,
+                         struct cfg_problems *ps)
 {
     const struct cfg_node *alarms = cfg_get(n, "false_alarms"), *rule = cfg_get(n, "rule");
     struct err err = ERR_INIT;
@@ -96,7 +101,10 @@ static void drift_decode(const struct cfg_node *n, struct arena *a, struct monit
         while (i < DRIFT_RULE_N && !str_is(text, drift_rule_name((enum drift_rule)i)))
             i++;
         if (i == DRIFT_RULE_N)
-            cfg_error(ps, rule, "drift rule \"%.*s\" is not known: default, psi, ks, kl, js, hellinger, l_inf", STR_ARG(text));
+            cfg_error(
+                ps, rule,
+                "drift rule \"%.*s\" is not known: default, psi, ks, kl, js, hellinger, l_inf",
+                STR_ARG(text));
         else
             s->rule = (enum drift_rule)i;
     }
@@ -107,7 +115,8 @@ static void drift_decode(const struct cfg_node *n, struct arena *a, struct monit
     persist_decode(cfg_get(n, "persist"), &s->k, &s->r, ps);
 }
 
-static void perf_decode(const struct cfg_node *list, struct arena *a, struct monitor_spec *s, struct cfg_problems *ps)
+static void perf_decode(const struct cfg_node *list, struct arena *a, struct monitor_spec *s,
+                        struct cfg_problems *ps)
 {
     if (!list || !cfg_is_list(list, "performance", ps))
         return;
@@ -119,10 +128,12 @@ static void perf_decode(const struct cfg_node *list, struct arena *a, struct mon
     s->n_perf = list->n;
 }
 
-static void monitor_decode(const struct cfg_node *n, struct arena *a, struct monitor_spec *s, struct cfg_problems *ps)
+static void monitor_decode(const struct cfg_node *n, struct arena *a, struct monitor_spec *s,
+                           struct cfg_problems *ps)
 {
-    static const char *const KEYS[] = {"window", "false_alarms", "persist",  "rule", "effect_floor", "min_rows",
-                                       "performance", "evidence", "cost", "runbook", "owner"};
+    static const char *const KEYS[] = {"window",       "false_alarms", "persist",     "rule",
+                                       "effect_floor", "min_rows",     "performance", "evidence",
+                                       "cost",         "runbook",      "owner"};
     static const char *const COST_KEYS[] = {"per_cpu_hour"};
     const struct cfg_node *cost = cfg_get(n, "cost");
     struct str text;
@@ -130,27 +141,34 @@ static void monitor_decode(const struct cfg_node *n, struct arena *a, struct mon
     if (!n || !cfg_is_map(n, "monitor", ps) || !cfg_known_keys(n, KEYS, ARRAY_LEN(KEYS), ps))
         return;
     s->is_declared = true;
-    if (cfg_get(n, "window") && cfg_duration_us(cfg_get(n, "window"), "window", &s->window_us, ps) && s->window_us < US_PER_MIN) {
+    if (cfg_get(n, "window") &&
+        cfg_duration_us(cfg_get(n, "window"), "window", &s->window_us, ps) &&
+        s->window_us < US_PER_MIN) {
         cfg_error(ps, cfg_get(n, "window"), "a monitor window is a minute or longer");
         s->window_us = US_PER_MIN;
     }
     drift_decode(n, a, s, ps);
     perf_decode(cfg_get(n, "performance"), a, s, ps);
     evidence_decode(cfg_get(n, "evidence"), s, ps);
-    if (cost && cfg_is_map(cost, "cost", ps) && cfg_known_keys(cost, COST_KEYS, ARRAY_LEN(COST_KEYS), ps))
-        (void)cfg_f64(cfg_require(cost, "per_cpu_hour", ps), "per_cpu_hour", 0, 1e6, &s->cost_per_cpu_hour, ps);
+    if (cost && cfg_is_map(cost, "cost", ps) &&
+        cfg_known_keys(cost, COST_KEYS, ARRAY_LEN(COST_KEYS), ps))
+        (void)cfg_f64(cfg_require(cost, "per_cpu_hour", ps), "per_cpu_hour", 0, 1e6,
+                      &s->cost_per_cpu_hour, ps);
     if (cfg_get(n, "runbook") && cfg_str(cfg_get(n, "runbook"), "runbook", &text, ps))
         s->runbook = str_dup(a, text);
 }
 
-static void slo_decode(const struct cfg_node *n, struct arena *a, struct slo_spec *ret, struct cfg_problems *ps)
+static void slo_decode(const struct cfg_node *n, struct arena *a, struct slo_spec *ret,
+                       struct cfg_problems *ps)
 {
-    static const char *const KEYS[] = {"name", "target", "window", "p99", "p95", "p50", "within", "source", "runbook", "owner"};
+    static const char *const KEYS[] = {"name", "target", "window", "p99",     "p95",
+                                       "p50",  "within", "source", "runbook", "owner"};
     static const char *const LATENCY[] = {"p99", "p95", "p50"};
     const struct cfg_node *limit = cfg_get(n, "within");
     struct str text;
 
-    *ret = (struct slo_spec){.window_us = 28 * US_PER_DAY, .target = 0.99, .kind = SLO_AVAILABILITY};
+    *ret =
+        (struct slo_spec){.window_us = 28 * US_PER_DAY, .target = 0.99, .kind = SLO_AVAILABILITY};
     if (!cfg_is_map(n, "an objective of slo", ps) || !cfg_known_keys(n, KEYS, ARRAY_LEN(KEYS), ps))
         return;
     if (cfg_require(n, "name", ps) && cfg_str(cfg_get(n, "name"), "name", &text, ps))
@@ -164,16 +182,20 @@ static void slo_decode(const struct cfg_node *n, struct arena *a, struct slo_spe
         }
     if (limit)
         (void)cfg_duration_us(limit, "the limit", &ret->limit_us, ps);
-    if (ret->kind == SLO_FRESHNESS && cfg_require(n, "source", ps) && cfg_str(cfg_get(n, "source"), "source", &text, ps))
+    if (ret->kind == SLO_FRESHNESS && cfg_require(n, "source", ps) &&
+        cfg_str(cfg_get(n, "source"), "source", &text, ps))
         ret->source = str_dup(a, text);
-    if (cfg_require(n, "target", ps) && cfg_ratio(cfg_get(n, "target"), "target", &ret->target, ps) &&
+    if (cfg_require(n, "target", ps) &&
+        cfg_ratio(cfg_get(n, "target"), "target", &ret->target, ps) &&
         (ret->target <= 0 || ret->target >= 1))
-        cfg_error(ps, cfg_get(n, "target"), "a target lies between 0%% and 100%%: 100%% leaves no budget for errors");
+        cfg_error(ps, cfg_get(n, "target"),
+                  "a target lies between 0%% and 100%%: 100%% leaves no budget for errors");
     if (cfg_get(n, "window"))
         (void)cfg_duration_us(cfg_get(n, "window"), "window", &ret->window_us, ps);
 }
 
-void monitor_spec_decode(const struct cfg_node *root, struct arena *a, struct monitor_spec *ret, struct cfg_problems *ps)
+void monitor_spec_decode(const struct cfg_node *root, struct arena *a, struct monitor_spec *ret,
+                         struct cfg_problems *ps)
 {
     const struct cfg_node *slo = cfg_get(root, "slo");
 

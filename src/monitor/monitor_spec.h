@@ -36,8 +36,9 @@ extern const char *const PERF_RULE_KIND_NAMES[PERF_RULE_KIND_N];
 struct perf_rule {
     enum metric_id metric;
     enum perf_rule_kind kind;
-    double value; /* DROP: relative, 0..1; else absolute (of the magnitude, for metrics that are best at 0) */
-    int k, r;     /* k of the last r final windows */
+    double
+        value; /* DROP: relative, 0..1; else absolute (of the magnitude, for metrics that are best at 0) */
+    int k, r; /* k of the last r final windows */
 };
 
 enum slo_kind { SLO_AVAILABILITY, SLO_LATENCY, SLO_FRESHNESS, SLO_KIND_N };
@@ -63,8 +64,8 @@ struct monitor_spec {
     enum drift_rule rule;
     struct perf_rule *perf;
     size_t n_perf;
-    int64_t labels_by_us; /* age at which a window is final; 0: by coverage alone */
-    double coverage;      /* share of labels at which a window is final */
+    int64_t labels_by_us;     /* age at which a window is final; 0: by coverage alone */
+    double coverage;          /* share of labels at which a window is final */
     double cost_per_cpu_hour; /* 0: unknown */
     struct slo_spec *slos;
     size_t n_slos;
@@ -74,6 +75,7 @@ struct monitor_spec {
 extern const struct monitor_spec MONITOR_DEFAULTS;
 
 /* Decodes `monitor` and `slo` below the root; what is wrong goes to `ps`. */
-void monitor_spec_decode(const struct cfg_node *root, struct arena *a, struct monitor_spec *ret, struct cfg_problems *ps);
+void monitor_spec_decode(const struct cfg_node *root, struct arena *a, struct monitor_spec *ret,
+                         struct cfg_problems *ps);
 
 #endif

@@ -9,7 +9,6 @@
 #define LOAD_BYTES_MAX ((size_t)1 << 30)
 #define DOC_BYTES_MAX  ((size_t)64 << 20)
 
-
 enum row_kind { ROW_WINDOW, ROW_MINUTES, ROW_EVIDENCE, ROW_LABEL, ROW_LABEL_DONE };
 
 struct row {
@@ -27,7 +26,8 @@ struct commit {
     int64_t at_us;
 };
 
-static enum err_code text_of(const struct json *v, struct arena *a, struct str *ret, struct err *err)
+static enum err_code text_of(const struct json *v, struct arena *a, struct str *ret,
+                             struct err *err)
 {
     struct buf b;
     enum err_code code;
@@ -44,7 +44,8 @@ static enum err_code text_of(const struct json *v, struct arena *a, struct str *
     return code;
 }
 
-static enum err_code row_add(struct commit *c, const struct row *r, const struct json *doc, struct err *err)
+static enum err_code row_add(struct commit *c, const struct row *r, const struct json *doc,
+                             struct err *err)
 {
     struct row *added = VEC_ADD(c->arena, &c->rows);
 
@@ -68,20 +69,27 @@ static struct json *slo_json(const struct slo_bucket *s, struct arena *a)
     return json_set(a, o, "seen", seen);
 }
 
-static enum err_code evidence_row(void *arg, int step, int slot, const struct json *doc, struct err *err)
+static enum err_code evidence_row(void *arg, int step, int slot, const struct json *doc,
+                                  struct err *err)
 {
     struct commit *c = arg;
 
-    return row_add(c, &(struct row){.kind = ROW_EVIDENCE, .a = c->rollout, .b = step, .c = slot}, doc, err);
+    return row_add(c, &(struct row){.kind = ROW_EVIDENCE, .a = c->rollout, .b = step, .c = slot},
+                   doc, err);
 }
 
-static enum err_code gather_endpoint(struct commit *c, struct mon_endpoint *ep, struct arena *json_arena, struct err *err)
+static enum err_code gather_endpoint(struct commit *c, struct mon_endpoint *ep,
+                                     struct arena *json_arena, struct err *err)
 {
     struct arena_mark mark = arena_mark(json_arena);
 
     for (size_t i = 0; i < ep->n_windows; i++) {
         struct window *w = ep->windows[i];
-        struct row r = {.kind = ROW_WINDOW, .endpoint = ep->name, .a = w->release, .b = w->start_us, .c = w->end_us,
+        struct row r = {.kind = ROW_WINDOW,
+                        .endpoint = ep->name,
+                        .a = w->release,
+                        .b = w->start_us,
+                        .c = w->end_us,
                         .d = (w->is_closed ? 1 : 0) | (w->is_final ? 2 : 0)};
         if (w->is_dirty && row_add(c, &r, window_save(w, json_arena), err) != ERR_OK)
             return err->code;
@@ -99,7 +107,8 @@ static enum err_code gather_endpoint(struct commit *c, struct mon_endpoint *ep, 
     return evidence_save(ep->rollout.evidence, json_arena, evidence_row, c, err);
 }
 
-static enum err_code gather_labels(struct commit *c, struct monitor *m, struct arena *json_arena, struct err *err)
+static enum err_code gather_labels(struct commit *c, struct monitor *m, struct arena *json_arena,
+                                   struct err *err)
 {
     char key[DIGEST_HEX_BYTES];
 
@@ -118,7 +127,8 @@ static enum err_code gather_labels(struct commit *c, struct monitor *m, struct a
             return code;
     }
     for (size_t i = 0; i < m->n_applied; i++)
-        if (row_add(c, &(struct row){.kind = ROW_LABEL_DONE, .key = m->applied[i]}, NULL, err) != ERR_OK)
+        if (row_add(c, &(struct row){.kind = ROW_LABEL_DONE, .key = m->applied[i]}, NULL, err) !=
+            ERR_OK)
             return err->code;
     return ERR_OK;
 }
@@ -127,11 +137,13 @@ static enum err_code row_write(struct db_tx *tx, const struct row *r, struct err
 {
     switch (r->kind) {
     case ROW_WINDOW:
-        return db_exec(tx, err,
-                       "INSERT INTO monitor_windows (endpoint, release, start_us, end_us, is_closed, is_final, doc) "
-                       "VALUES (?,?,?,?,?,?,?) ON CONFLICT (endpoint, release, start_us) DO UPDATE SET "
-                       "is_closed = excluded.is_closed, is_final = excluded.is_final, doc = excluded.doc",
-                       "siiiiit", r->endpoint, r->a, r->b, r->c, r->d & 1, (r->d >> 1) & 1, r->doc);
+        return db_exec(
+            tx, err,
+            "INSERT INTO monitor_windows (endpoint, release, start_us, end_us, is_closed, "
+            "is_final, doc) "
+            "VALUES (?,?,?,?,?,?,?) ON CONFLICT (endpoint, release, start_us) DO UPDATE SET "
+            "is_closed = excluded.is_closed, is_final = excluded.is_final, doc = excluded.doc",
+            "siiiiit", r->endpoint, r->a, r->b, r->c, r->d & 1, (r->d >> 1) & 1, r->doc);
     case ROW_MINUTES:
         return db_exec(tx, err,
                        "INSERT INTO monitor_minutes (endpoint, start_us, doc) VALUES (?,?,?) "
@@ -143,10 +155,11 @@ static enum err_code row_write(struct db_tx *tx, const struct row *r, struct err
                        "ON CONFLICT (rollout, step, slot) DO UPDATE SET doc = excluded.doc",
                        "iiit", r->a, r->b, r->c, r->doc);
     case ROW_LABEL:
-        return db_exec(tx, err,
-                       "INSERT INTO monitor_labels (id, endpoint, known_us, wall_us, doc) VALUES (?,?,?,?,?) "
-                       "ON CONFLICT (id) DO UPDATE SET doc = excluded.doc",
-                       "ssiit", r->key, r->endpoint, r->a, r->b, r->doc);
+        return db_exec(
+            tx, err,
+            "INSERT INTO monitor_labels (id, endpoint, known_us, wall_us, doc) VALUES (?,?,?,?,?) "
+            "ON CONFLICT (id) DO UPDATE SET doc = excluded.doc",
+            "ssiit", r->key, r->endpoint, r->a, r->b, r->doc);
     case ROW_LABEL_DONE:
         break;
     }
@@ -156,7 +169,8 @@ static enum err_code row_write(struct db_tx *tx, const struct row *r, struct err
 static enum err_code commit_write(struct db_tx *tx, void *arg, struct err *err)
 {
     const struct commit *c = arg;
-    char record_pos[LOG_POS_TEXT_BYTES], label_pos[LOG_POS_TEXT_BYTES], shadow_pos[LOG_POS_TEXT_BYTES];
+    char record_pos[LOG_POS_TEXT_BYTES], label_pos[LOG_POS_TEXT_BYTES],
+        shadow_pos[LOG_POS_TEXT_BYTES];
     enum err_code code = ERR_OK;
 
     for (size_t i = 0; i < c->rows.n && code == ERR_OK; i++)
@@ -166,12 +180,16 @@ static enum err_code commit_write(struct db_tx *tx, void *arg, struct err *err)
     log_pos_text(&c->m->record_pos, record_pos);
     log_pos_text(&c->m->label_pos, label_pos);
     log_pos_text(&c->m->shadow_pos, shadow_pos);
-    return db_exec(tx, err,
-                   "INSERT INTO monitor_folds (name, record_pos, label_pos, shadow_pos, shadow_seq, telemetry, at_us) "
-                   "VALUES (?,?,?,?,?,?,?) ON CONFLICT (name) DO UPDATE SET record_pos = excluded.record_pos, "
-                   "label_pos = excluded.label_pos, shadow_pos = excluded.shadow_pos, shadow_seq = excluded.shadow_seq, "
-                   "telemetry = excluded.telemetry, at_us = excluded.at_us",
-                   "ssssisi", FOLD_NAME, record_pos, label_pos, shadow_pos, (int64_t)c->m->shadow_seq, "{}", c->at_us);
+    return db_exec(
+        tx, err,
+        "INSERT INTO monitor_folds (name, record_pos, label_pos, shadow_pos, shadow_seq, "
+        "telemetry, at_us) "
+        "VALUES (?,?,?,?,?,?,?) ON CONFLICT (name) DO UPDATE SET record_pos = excluded.record_pos, "
+        "label_pos = excluded.label_pos, shadow_pos = excluded.shadow_pos, shadow_seq = "
+        "excluded.shadow_seq, "
+        "telemetry = excluded.telemetry, at_us = excluded.at_us",
+        "ssssisi", FOLD_NAME, record_pos, label_pos, shadow_pos, (int64_t)c->m->shadow_seq, "{}",
+        c->at_us);
 }
 
 static void committed(struct monitor *m)
@@ -202,7 +220,8 @@ enum err_code mon_store_commit(struct monitor *m, struct err *err)
     enum err_code code = ERR_OK;
 
     if (!m->db || !m->is_loaded)
-        return err_set(err, ERR_UNAVAILABLE, "the database is away: the monitor's sums wait in memory");
+        return err_set(err, ERR_UNAVAILABLE,
+                       "the database is away: the monitor's sums wait in memory");
     arena_init(&rows, LOAD_BYTES_MAX);
     arena_init(&docs, LOAD_BYTES_MAX);
     m->shadow_pos = series_end(feedback_log_shadow(m->opt.log));
@@ -224,13 +243,15 @@ enum err_code mon_store_commit(struct monitor *m, struct err *err)
 }
 
 /* ---- reading back ---- */
-static enum err_code load_windows(struct monitor *m, struct db_tx *tx, struct arena *a, struct err *err)
+static enum err_code load_windows(struct monitor *m, struct db_tx *tx, struct arena *a,
+                                  struct err *err)
 {
     struct db_rows *rows;
-    enum err_code code = db_query(tx, &rows, err,
-                                  "SELECT endpoint, release, start_us, is_closed, is_final, doc FROM monitor_windows "
-                                  "WHERE is_final = 0 OR start_us > ? ORDER BY endpoint, start_us, release",
-                                  "i", (int64_t)0);
+    enum err_code code = db_query(
+        tx, &rows, err,
+        "SELECT endpoint, release, start_us, is_closed, is_final, doc FROM monitor_windows "
+        "WHERE is_final = 0 OR start_us > ? ORDER BY endpoint, start_us, release",
+        "i", (int64_t)0);
 
     if (code != ERR_OK)
         return code;
@@ -262,17 +283,20 @@ static void bucket_read(const struct json *doc, struct slo_bucket *s)
     s->n = (uint64_t)json_get_int(doc, "n", 0);
     s->errors = (uint64_t)json_get_int(doc, "errors", 0);
     for (size_t i = 0; i < SLO_MAX; i++) {
-        const struct json *bad = json_at(json_get(doc, "bad"), i), *seen = json_at(json_get(doc, "seen"), i);
+        const struct json *bad = json_at(json_get(doc, "bad"), i),
+                          *seen = json_at(json_get(doc, "seen"), i);
         s->bad[i] = bad && bad->type == JSON_INT ? (uint64_t)bad->u.i : 0;
         s->seen[i] = seen && seen->type == JSON_INT ? (uint64_t)seen->u.i : 0;
     }
 }
 
-static enum err_code load_minutes(struct monitor *m, struct db_tx *tx, struct arena *a, struct err *err)
+static enum err_code load_minutes(struct monitor *m, struct db_tx *tx, struct arena *a,
+                                  struct err *err)
 {
     struct db_rows *rows;
-    enum err_code code =
-        db_query(tx, &rows, err, "SELECT endpoint, start_us, doc FROM monitor_minutes ORDER BY endpoint, start_us", "");
+    enum err_code code = db_query(
+        tx, &rows, err,
+        "SELECT endpoint, start_us, doc FROM monitor_minutes ORDER BY endpoint, start_us", "");
 
     if (code != ERR_OK)
         return code;
@@ -291,10 +315,13 @@ static enum err_code load_minutes(struct monitor *m, struct db_tx *tx, struct ar
     return code;
 }
 
-static enum err_code load_pending(struct monitor *m, struct db_tx *tx, struct arena *a, struct err *err)
+static enum err_code load_pending(struct monitor *m, struct db_tx *tx, struct arena *a,
+                                  struct err *err)
 {
     struct db_rows *rows;
-    enum err_code code = db_query(tx, &rows, err, "SELECT endpoint, wall_us, doc FROM monitor_labels ORDER BY known_us, id", "");
+    enum err_code code =
+        db_query(tx, &rows, err,
+                 "SELECT endpoint, wall_us, doc FROM monitor_labels ORDER BY known_us, id", "");
 
     if (code != ERR_OK)
         return code;
@@ -318,9 +345,10 @@ static enum err_code load_pending(struct monitor *m, struct db_tx *tx, struct ar
 static enum err_code load_position(struct monitor *m, struct db_tx *tx, struct err *err)
 {
     struct db_rows *rows;
-    enum err_code code = db_query(tx, &rows, err,
-                                  "SELECT record_pos, label_pos, shadow_pos, shadow_seq FROM monitor_folds WHERE name = ?",
-                                  "s", FOLD_NAME);
+    enum err_code code = db_query(
+        tx, &rows, err,
+        "SELECT record_pos, label_pos, shadow_pos, shadow_seq FROM monitor_folds WHERE name = ?",
+        "s", FOLD_NAME);
 
     if (code != ERR_OK)
         return code;
@@ -341,9 +369,11 @@ static enum err_code load_position(struct monitor *m, struct db_tx *tx, struct e
 static enum err_code load_verdicts(struct monitor *m, struct db_tx *tx, struct err *err)
 {
     struct db_rows *rows;
-    enum err_code code = db_query(tx, &rows, err,
-                                  "SELECT endpoint, release, verdict FROM monitor_verdicts WHERE kind = 'drift' "
-                                  "ORDER BY start_us", "");
+    enum err_code code =
+        db_query(tx, &rows, err,
+                 "SELECT endpoint, release, verdict FROM monitor_verdicts WHERE kind = 'drift' "
+                 "ORDER BY start_us",
+                 "");
 
     if (code != ERR_OK)
         return code;
@@ -392,12 +422,14 @@ enum err_code mon_store_load(struct monitor *m, struct err *err)
 
     if (db_read(m->db, load_all, m, err) != ERR_OK ||
         series_truncate(feedback_log_shadow(m->opt.log),
-                        m->shadow_pos.segment ? &m->shadow_pos : &(struct log_pos){0}, err) != ERR_OK)
+                        m->shadow_pos.segment ? &m->shadow_pos : &(struct log_pos){0},
+                        err) != ERR_OK)
         return err_wrap(err, "read back the monitor's sums");
-    if (log_reader_open(feedback_log_series(m->opt.log), m->record_pos.segment ? &m->record_pos : &zero, &m->records, err) !=
-            ERR_OK ||
-        label_reader_open(label_log_series(m->opt.labels), m->label_pos.segment ? &m->label_pos : &zero, &m->labels, err) !=
-            ERR_OK)
+    if (log_reader_open(feedback_log_series(m->opt.log),
+                        m->record_pos.segment ? &m->record_pos : &zero, &m->records,
+                        err) != ERR_OK ||
+        label_reader_open(label_log_series(m->opt.labels),
+                          m->label_pos.segment ? &m->label_pos : &zero, &m->labels, err) != ERR_OK)
         return err_wrap(err, "read the logs where the monitor stood");
     m->is_loaded = true;
     return ERR_OK;
@@ -415,16 +447,22 @@ static enum err_code verdict_write(struct db_tx *tx, void *arg, struct err *err)
     const struct verdict_row *v = arg;
 
     return db_exec(tx, err,
-                   "INSERT INTO monitor_verdicts (endpoint, release, start_us, end_us, kind, name, verdict, doc, at_us) "
-                   "VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT (endpoint, release, start_us, kind, name) DO NOTHING",
-                   "siiissst" "i", v->ev->endpoint, v->ev->release, v->ev->start_us, v->ev->end_us, v->kind,
-                   v->ev->kind == MONITOR_PERFORMANCE ? v->ev->name : "", v->verdict, v->doc, v->at_us);
+                   "INSERT INTO monitor_verdicts (endpoint, release, start_us, end_us, kind, name, "
+                   "verdict, doc, at_us) "
+                   "VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT (endpoint, release, start_us, kind, "
+                   "name) DO NOTHING",
+                   "siiissst"
+                   "i",
+                   v->ev->endpoint, v->ev->release, v->ev->start_us, v->ev->end_us, v->kind,
+                   v->ev->kind == MONITOR_PERFORMANCE ? v->ev->name : "", v->verdict, v->doc,
+                   v->at_us);
 }
 
-enum err_code mon_store_verdict(struct monitor *m, const struct monitor_event *ev, const char *kind, const char *verdict,
-                                struct err *err)
+enum err_code mon_store_verdict(struct monitor *m, const struct monitor_event *ev, const char *kind,
+                                const char *verdict, struct err *err)
 {
-    struct verdict_row v = {.ev = ev, .kind = kind, .verdict = verdict, .at_us = clock_now_us(&m->opt.clock)};
+    struct verdict_row v = {
+        .ev = ev, .kind = kind, .verdict = verdict, .at_us = clock_now_us(&m->opt.clock)};
 
     if (!m->db)
         return err_set(err, ERR_UNAVAILABLE, "the database is away: the verdict waits");

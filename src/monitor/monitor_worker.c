@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "data/profile.h"
 #include "data/scan.h"
 #include "stats/drift.h"
 #include "table/table.h"
@@ -15,8 +16,8 @@ struct side {
     struct table_columns cols;
 };
 
-static enum err_code side_load(struct table *t, struct worker *w, const char *path, const char *name, struct side *ret,
-                               struct err *err)
+static enum err_code side_load(struct table *t, struct worker *w, const char *path,
+                               const char *name, struct side *ret, struct err *err)
 {
     struct arena *a = worker_arena(w);
     struct json *binding;
@@ -24,7 +25,8 @@ static enum err_code side_load(struct table *t, struct worker *w, const char *pa
 
     if (!path || !sql)
         return err_set(err, ERR_INVALID, "\"%s\" names no file", name);
-    if (data_binding_of_file(path, str_c(name), STR_NONE, a, &binding, err) != ERR_OK || data_scan_bind(t, binding, err) != ERR_OK)
+    if (data_binding_of_file(path, str_c(name), STR_NONE, a, &binding, err) != ERR_OK ||
+        data_scan_bind(t, binding, err) != ERR_OK)
         return err_wrap(err, "read %s", path);
     return table_load(t, &(struct table_sql){.text = sql}, a, &ret->cols, err);
 }
@@ -42,11 +44,15 @@ static bool is_number(enum value_type t)
     return t == VAL_INT || t == VAL_FLOAT;
 }
 
-static enum err_code compare_column(const struct column *ref, const struct column *cur, double alpha, struct arena *a,
-                                    struct json **ret, enum drift_verdict *ret_verdict, struct err *err)
+static enum err_code compare_column(const struct column *ref, const struct column *cur,
+                                    double alpha, struct arena *a, struct json **ret,
+                                    enum drift_verdict *ret_verdict, struct err *err)
 {
-    struct hist_input in = {.name = ref->name, .kind = is_number(ref->type) ? HIST_NUMBER : HIST_CATEGORY, .values = *ref};
-    struct drift_options opt = {.alpha = alpha, .effect_floor = DRIFT_EFFECT_FLOOR_DEFAULT, .n_min = DRIFT_N_MIN_DEFAULT};
+    struct hist_input in = {.name = ref->name,
+                            .kind = is_number(ref->type) ? HIST_NUMBER : HIST_CATEGORY,
+                            .values = *ref};
+    struct drift_options opt = {
+        .alpha = alpha, .effect_floor = DRIFT_EFFECT_FLOOR_DEFAULT, .n_min = DRIFT_N_MIN_DEFAULT};
     struct hist_reference h;
     struct drift_result r;
     uint64_t *counts;
@@ -66,10 +72,11 @@ static enum err_code compare_column(const struct column *ref, const struct colum
     return ERR_OK;
 }
 
-static enum err_code compare_sides(const struct side *ref, const struct side *cur, double alpha, struct arena *a,
-                                   struct json *o, struct err *err)
+static enum err_code compare_sides(const struct side *ref, const struct side *cur, double alpha,
+                                   struct arena *a, struct json *o, struct err *err)
 {
-    struct json *columns = json_arr(a), *drifted = json_arr(a), *missing = json_arr(a), *added = json_arr(a);
+    struct json *columns = json_arr(a), *drifted = json_arr(a), *missing = json_arr(a),
+                *added = json_arr(a);
     size_t n_open = 0;
 
     for (size_t i = 0; i < ref->cols.n_cols; i++) {
@@ -80,7 +87,8 @@ static enum err_code compare_sides(const struct side *ref, const struct side *cu
             json_add(a, missing, json_cstr(a, c->name));
         if (!other || c->type == VAL_TIME || c->type == VAL_NULL)
             continue;
-        if (compare_column(c, other, alpha / (double)ref->cols.n_cols, a, &one, &verdict, err) != ERR_OK)
+        if (compare_column(c, other, alpha / (double)ref->cols.n_cols, a, &one, &verdict, err) !=
+            ERR_OK)
             return err->code;
         json_add(a, columns, one);
         n_open += verdict == DRIFT_OPEN ? 1 : 0;
@@ -90,9 +98,11 @@ static enum err_code compare_sides(const struct side *ref, const struct side *cu
     for (size_t i = 0; i < cur->cols.n_cols; i++)
         if (!column_named(ref, cur->cols.p[i].name))
             json_add(a, added, json_cstr(a, cur->cols.p[i].name));
-    json_set(a, o, "verdict", json_cstr(a, drift_verdict_name(json_len(drifted) > 0                 ? DRIFT_YES
-                                                             : n_open == json_len(columns) && n_open ? DRIFT_OPEN
-                                                                                                     : DRIFT_NONE)));
+    json_set(
+        a, o, "verdict",
+        json_cstr(a, drift_verdict_name(json_len(drifted) > 0                   ? DRIFT_YES
+                                        : n_open == json_len(columns) && n_open ? DRIFT_OPEN
+                                                                                : DRIFT_NONE)));
     json_set(a, o, "drifted", drifted);
     json_set(a, o, "missing", missing);
     json_set(a, o, "new", added);
@@ -100,7 +110,8 @@ static enum err_code compare_sides(const struct side *ref, const struct side *cu
     return ERR_OK;
 }
 
-static enum err_code run_compare(struct worker *w, const struct json *args, struct json **ret, struct err *err)
+static enum err_code run_compare(struct worker *w, const struct json *args, struct json **ret,
+                                 struct err *err)
 {
     struct arena *a = worker_arena(w);
     struct table *t = NULL;
@@ -132,38 +143,20 @@ struct replay {
     int64_t n_rows, from_us, to_us;
 };
 
-static struct json *value_json(const struct value *v, struct arena *a)
-{
-    switch (v->type) {
-    case VAL_BOOL:
-        return json_bool(a, v->u.b);
-    case VAL_INT:
-        return json_int(a, v->u.i);
-    case VAL_FLOAT:
-        return json_num(a, v->u.f);
-    case VAL_TIME:
-        return json_time(a, v->u.i);
-    case VAL_STR:
-        return json_str(a, v->u.s);
-    case VAL_NULL:
-    case VAL_TYPE_N:
-        break;
-    }
-    return json_null(a);
-}
-
-static struct json *column_json(const struct table_chunk *c, size_t col, size_t from, size_t n, struct arena *a)
+static struct json *column_json(const struct table_chunk *c, size_t col, size_t from, size_t n,
+                                struct arena *a)
 {
     struct json *list = json_arr(a);
 
     for (size_t i = from; i < from + n; i++) {
         struct value v = column_value(&c->cols[col], i);
-        json_add(a, list, value_json(&v, a));
+        json_add(a, list, profile_value_json(a, &v));
     }
     return list;
 }
 
-static enum err_code replay_piece(struct replay *r, const struct table_chunk *c, size_t from, size_t n, struct err *err)
+static enum err_code replay_piece(struct replay *r, const struct table_chunk *c, size_t from,
+                                  size_t n, struct err *err)
 {
     struct arena *a = worker_arena(r->w);
     struct arena_mark mark = arena_mark(a);
@@ -176,7 +169,7 @@ static enum err_code replay_piece(struct replay *r, const struct table_chunk *c,
         struct json *row = json_arr(a);
         for (size_t f = 0; f < r->n_fields; f++) {
             struct value v = column_value(&c->cols[f], i);
-            json_add(a, row, value_json(&v, a));
+            json_add(a, row, profile_value_json(a, &v));
         }
         json_add(a, rows, row);
     }
@@ -207,7 +200,8 @@ static enum err_code replay_chunk(struct replay *r, const struct table_chunk *c,
 }
 
 /* Rows without a time are not sent. A label that has no known time of its own is known label_after behind the row. */
-static enum err_code replay_sql(const struct json *args, struct arena *a, const char **ret, struct err *err)
+static enum err_code replay_sql(const struct json *args, struct arena *a, const char **ret,
+                                struct err *err)
 {
     struct buf b;
     const char *label = json_get_c(args, "label"), *known = json_get_c(args, "known_at");
@@ -222,7 +216,8 @@ static enum err_code replay_sql(const struct json *args, struct arena *a, const 
     else {
         buf_c(&b, "epoch_us(");
         table_sql_ident(&b, json_get_str(args, "time"));
-        buf_printf(&b, ") + %lld AS replay_known ", (long long)json_get_int(args, "label_after_us", 0));
+        buf_printf(&b, ") + %lld AS replay_known ",
+                   (long long)json_get_int(args, "label_after_us", 0));
     }
     buf_c(&b, "FROM (SELECT *, row_number() OVER () AS replay_row FROM rows) WHERE ");
     table_sql_ident(&b, json_get_str(args, "time"));
@@ -234,7 +229,8 @@ static enum err_code replay_sql(const struct json *args, struct arena *a, const 
     return code;
 }
 
-static enum err_code replay_read(struct replay *r, struct table *t, const char *sql, struct err *err)
+static enum err_code replay_read(struct replay *r, struct table *t, const char *sql,
+                                 struct err *err)
 {
     struct table_chunk c;
     enum err_code code;
@@ -251,7 +247,8 @@ static enum err_code replay_read(struct replay *r, struct table *t, const char *
     return code;
 }
 
-static enum err_code run_replay(struct worker *w, const struct json *args, struct json **ret, struct err *err)
+static enum err_code run_replay(struct worker *w, const struct json *args, struct json **ret,
+                                struct err *err)
 {
     struct arena *a = worker_arena(w);
     struct replay r = {.w = w, .from_us = AT_US_NONE, .to_us = AT_US_NONE};
@@ -282,5 +279,6 @@ static enum err_code run_replay(struct worker *w, const struct json *args, struc
     return ERR_OK;
 }
 
-const struct worker_op MONITOR_WORKER_OPS[] = {{"monitor.compare", run_compare}, {"monitor.replay", run_replay}};
+const struct worker_op MONITOR_WORKER_OPS[] = {{"monitor.compare", run_compare},
+                                               {"monitor.replay", run_replay}};
 const size_t N_MONITOR_WORKER_OPS = ARRAY_LEN(MONITOR_WORKER_OPS);

@@ -22,7 +22,8 @@ static enum err_code grow(struct pair_map *m, struct err *err)
     if (m->n * 2 < m->cap)
         return ERR_OK;
     if (m->n >= PAIRS_MAX)
-        return err_set(err, ERR_LIMIT, "a rollout keeps at most %zu scored pairs for labels", PAIRS_MAX);
+        return err_set(err, ERR_LIMIT, "a rollout keeps at most %zu scored pairs for labels",
+                       PAIRS_MAX);
     bigger.p = calloc(bigger.cap, sizeof(*bigger.p));
     if (!bigger.p)
         return err_nomem(err);
@@ -35,7 +36,8 @@ static enum err_code grow(struct pair_map *m, struct err *err)
     return ERR_OK;
 }
 
-enum err_code pair_map_put(struct pair_map *m, const uint8_t key[16], const struct ev_scored *s, struct err *err)
+enum err_code pair_map_put(struct pair_map *m, const uint8_t key[16], const struct ev_scored *s,
+                           struct err *err)
 {
     size_t i;
 

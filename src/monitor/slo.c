@@ -22,8 +22,9 @@ static double burn_of(struct slo_count c, double target)
     return n > 0 ? (double)c.bad / n / (1 - target) : 0;
 }
 
-static struct json *burn_json(const struct slo_spec *s, const struct burn_rule *r, slo_count_fn count, void *arg,
-                              int64_t now_us, enum slo_severity *ret_fired, struct arena *a)
+static struct json *burn_json(const struct slo_spec *s, const struct burn_rule *r,
+                              slo_count_fn count, void *arg, int64_t now_us,
+                              enum slo_severity *ret_fired, struct arena *a)
 {
     struct slo_count lc = count(arg, now_us - r->long_us, now_us);
     struct slo_count sc = count(arg, now_us - r->long_us / 12, now_us);
@@ -43,8 +44,8 @@ static struct json *burn_json(const struct slo_spec *s, const struct burn_rule *
     return json_set(a, o, "is_firing", json_bool(a, is_firing));
 }
 
-enum slo_severity slo_judge(const struct slo_spec *s, slo_count_fn count, void *arg, int64_t now_us, struct arena *a,
-                            struct json **ret)
+enum slo_severity slo_judge(const struct slo_spec *s, slo_count_fn count, void *arg, int64_t now_us,
+                            struct arena *a, struct json **ret)
 {
     struct json *o = json_obj(a), *burns = json_arr(a);
     struct slo_count all = count(arg, now_us - s->window_us, now_us);

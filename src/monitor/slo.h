@@ -20,7 +20,7 @@ extern const char *const SLO_SEVERITY_NAMES[SLO_SEVERITY_N];
 
 /* Four rules of the workbook scaled to the objective's window: 2 % in 1 h and 5 % in 6 h page, 10 % in 1 d and 3 d
  * are tickets. *ret {name, kind, target, window, good, bad, budget_left, severity, burns:[…]}. */
-enum slo_severity slo_judge(const struct slo_spec *s, slo_count_fn count, void *arg, int64_t now_us, struct arena *a,
-                            struct json **ret);
+enum slo_severity slo_judge(const struct slo_spec *s, slo_count_fn count, void *arg, int64_t now_us,
+                            struct arena *a, struct json **ret);
 
 #endif

@@ -2,11 +2,14 @@
 
 #include "base/clock.h"
 
-const char *const SOURCE_CONDITION_NAMES[SOURCE_CONDITION_N] = {"unknown", "fresh", "stale", "blocked"};
+const char *const SOURCE_CONDITION_NAMES[SOURCE_CONDITION_N] = {"unknown", "fresh", "stale",
+                                                                "blocked"};
 
-enum source_condition source_judge(const struct source_facts *f, int64_t now_us, int64_t *ret_age_us)
+enum source_condition source_judge(const struct source_facts *f, int64_t now_us,
+                                   int64_t *ret_age_us)
 {
-    int64_t age = f->newest_us == AT_US_NONE ? -1 : (now_us > f->newest_us ? now_us - f->newest_us : 0);
+    int64_t age =
+        f->newest_us == AT_US_NONE ? -1 : (now_us > f->newest_us ? now_us - f->newest_us : 0);
 
     *ret_age_us = age;
     if (f->blocked_us != AT_US_NONE)

@@ -30,7 +30,8 @@ static int by_ratio(const void *pa, const void *pb)
     return strcmp(a->ref->name, b->ref->name);
 }
 
-static void judge_one(const struct window *w, const struct monitor_spec *spec, double alpha, struct judged *j)
+static void judge_one(const struct window *w, const struct monitor_spec *spec, double alpha,
+                      struct judged *j)
 {
     struct drift_options opt = {.rule = spec->rule,
                                 .alpha = alpha,
@@ -51,7 +52,8 @@ static struct json *judged_json(const struct judged *j, struct arena *a)
     return json_set(a, o, "importance", json_num(a, j->ref->importance));
 }
 
-static void outcome_count(const struct judged *j, struct drift_outcome *o, size_t *n_open, struct json *names, struct arena *a)
+static void outcome_count(const struct judged *j, struct drift_outcome *o, size_t *n_open,
+                          struct json *names, struct arena *a)
 {
     *n_open += j->result.verdict == DRIFT_OPEN ? 1 : 0;
     if (j->result.verdict != DRIFT_YES)
@@ -64,11 +66,13 @@ static void outcome_count(const struct judged *j, struct drift_outcome *o, size_
     }
 }
 
-static enum err_code judge_all(const struct window *w, const struct baseline *b, const struct monitor_spec *spec,
-                               struct arena *a, struct judged *j, size_t n, struct err *err)
+static enum err_code judge_all(const struct window *w, const struct baseline *b,
+                               const struct monitor_spec *spec, struct arena *a, struct judged *j,
+                               size_t n, struct err *err)
 {
     double alpha = spec->alarms_per_us * (double)(w->end_us - w->start_us), score_alpha = 0;
-    double *importance = ARENA_NEW_N(a, double, b->n_features + 1), *alphas = ARENA_NEW_N(a, double, b->n_features + 1);
+    double *importance = ARENA_NEW_N(a, double, b->n_features + 1),
+           *alphas = ARENA_NEW_N(a, double, b->n_features + 1);
     size_t first = 0;
 
     if (!importance || !alphas)
@@ -85,7 +89,8 @@ static enum err_code judge_all(const struct window *w, const struct baseline *b,
     return ERR_OK;
 }
 
-enum err_code window_drift(const struct window *w, const struct baseline *b, const struct monitor_spec *spec, struct arena *a,
+enum err_code window_drift(const struct window *w, const struct baseline *b,
+                           const struct monitor_spec *spec, struct arena *a,
                            struct drift_outcome *ret, struct err *err)
 {
     size_t n = b->n_features + (b->score.n > 0 ? 1 : 0), n_open = 0;
@@ -111,7 +116,8 @@ enum err_code window_drift(const struct window *w, const struct baseline *b, con
     json_set(a, o, "verdict", json_cstr(a, drift_verdict_name(out.verdict)));
     json_set(a, o, "rows", json_int(a, (int64_t)w->n));
     json_set(a, o, "false_alarms", json_cstr(a, spec->false_alarms));
-    json_set(a, o, "alarms_per_window", json_num(a, spec->alarms_per_us * (double)(w->end_us - w->start_us)));
+    json_set(a, o, "alarms_per_window",
+             json_num(a, spec->alarms_per_us * (double)(w->end_us - w->start_us)));
     json_set(a, o, "drifted", names);
     json_set(a, o, "score", score);
     out.doc = json_set(a, o, "features", features);
@@ -133,7 +139,8 @@ double baseline_metric(const struct baseline *b, enum metric_id m)
 /* Limit of a DROP rule: relative to the distance from "knows nothing" for ranks, to the value itself otherwise. */
 static double drop_limit(const struct perf_rule *r, double base)
 {
-    return metric_info(r->metric)->better == BETTER_LOWER ? base * (1 + r->value) : base * (1 - r->value);
+    return metric_info(r->metric)->better == BETTER_LOWER ? base * (1 + r->value)
+                                                          : base * (1 - r->value);
 }
 
 static bool is_beyond(const struct perf_rule *r, double low, double high, double limit)
@@ -144,7 +151,8 @@ static bool is_beyond(const struct perf_rule *r, double low, double high, double
         return false;
     if (better == BETTER_ZERO) {
         double nearest = low <= 0 && high >= 0 ? 0 : fmin(fabs(low), fabs(high));
-        return r->kind == PERF_RULE_AT_LEAST ? fmax(fabs(low), fabs(high)) < limit : nearest > limit;
+        return r->kind == PERF_RULE_AT_LEAST ? fmax(fabs(low), fabs(high)) < limit
+                                             : nearest > limit;
     }
     if (r->kind == PERF_RULE_AT_LEAST)
         return high < limit;
@@ -153,7 +161,8 @@ static bool is_beyond(const struct perf_rule *r, double low, double high, double
     return better == BETTER_LOWER ? low > limit : high < limit;
 }
 
-static bool has_decayed(const struct perf_rule *r, const struct perf_outcome *o, double expected, double median)
+static bool has_decayed(const struct perf_rule *r, const struct perf_outcome *o, double expected,
+                        double median)
 {
     if (r->kind != PERF_RULE_DROP)
         return is_beyond(r, o->low, o->high, r->value);
@@ -162,15 +171,17 @@ static bool has_decayed(const struct perf_rule *r, const struct perf_outcome *o,
     return is_beyond(r, o->low, o->high, drop_limit(r, expected));
 }
 
-void window_perf(const struct window *w, const struct perf_rule *r, enum metric_task task, double expected, double median,
-                 struct arena *a, struct perf_outcome *ret)
+void window_perf(const struct window *w, const struct perf_rule *r, enum metric_task task,
+                 double expected, double median, struct arena *a, struct perf_outcome *ret)
 {
     const char *name = metric_info(r->metric)->name;
     double se = perf_metric_se(&w->perf, task, r->metric);
-    double limit = r->kind == PERF_RULE_DROP ? drop_limit(r, isfinite(expected) ? expected : median) : r->value;
+    double limit = r->kind == PERF_RULE_DROP ? drop_limit(r, isfinite(expected) ? expected : median)
+                                             : r->value;
     struct json *o = json_obj(a);
 
-    *ret = (struct perf_outcome){.verdict = VERDICT_OPEN, .value = perf_metric(&w->perf, task, r->metric)};
+    *ret = (struct perf_outcome){.verdict = VERDICT_OPEN,
+                                 .value = perf_metric(&w->perf, task, r->metric)};
     ret->low = isfinite(se) ? ret->value - Z_95 * se : ret->value;
     ret->high = isfinite(se) ? ret->value + Z_95 * se : ret->value;
     if (isfinite(ret->value) && isfinite(limit))
@@ -187,7 +198,8 @@ void window_perf(const struct window *w, const struct perf_rule *r, enum metric_
     json_set(a, o, "limit", json_num(a, limit));
     json_set(a, o, "verdict", json_cstr(a, verdict_name(ret->verdict)));
     ret->doc = json_set(a, o, "why",
-                        json_fmt(a, "%s is %.4g (%.4g to %.4g), the limit is %.4g", name, ret->value, ret->low, ret->high, limit));
+                        json_fmt(a, "%s is %.4g (%.4g to %.4g), the limit is %.4g", name,
+                                 ret->value, ret->low, ret->high, limit));
 }
 
 bool perf_persists(const enum verdict *last, size_t n, int k, int r)

@@ -12,25 +12,27 @@
  * *ret_is_score: the score itself drifts. */
 struct drift_outcome {
     enum drift_verdict verdict;
-    bool is_score;          /* the score drifts */
-    const char *worst;      /* name of the feature with the largest ratio; NULL: none */
+    bool is_score;     /* the score drifts */
+    const char *worst; /* name of the feature with the largest ratio; NULL: none */
     double worst_ratio;
     size_t n_drifted;
     struct json *doc;
 };
-enum err_code window_drift(const struct window *w, const struct baseline *b, const struct monitor_spec *spec, struct arena *a,
+enum err_code window_drift(const struct window *w, const struct baseline *b,
+                           const struct monitor_spec *spec, struct arena *a,
                            struct drift_outcome *ret, struct err *err) MUST_CHECK;
 
 /* A performance rule on one final window. */
 struct perf_outcome {
     enum verdict verdict; /* stats/guardrail.h: FAIL = decayed */
     double value, low, high;
-    struct json *doc; /* {metric, rule, value, low, high, n, limit, expected, median, verdict, why} */
+    struct json
+        *doc; /* {metric, rule, value, low, high, n, limit, expected, median, verdict, why} */
 };
 /* expected: the evaluation's value; median: of earlier final windows; NaN: none. A rule fails only when the better end of
  * the interval is beyond its limit against both that are there. */
-void window_perf(const struct window *w, const struct perf_rule *r, enum metric_task task, double expected, double median,
-                 struct arena *a, struct perf_outcome *ret);
+void window_perf(const struct window *w, const struct perf_rule *r, enum metric_task task,
+                 double expected, double median, struct arena *a, struct perf_outcome *ret);
 /* Evaluation's value of a metric in baseline.json; NaN. */
 double baseline_metric(const struct baseline *b, enum metric_id m);
 

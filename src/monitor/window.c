@@ -20,10 +20,12 @@ size_t window_first_cell(const struct baseline *b, size_t feature)
 
 static size_t count_cells(const struct baseline *b)
 {
-    return b ? window_first_cell(b, b->n_features) + (b->score.n > 0 ? b->score.edges.n_cells : 0) : 0;
+    return b ? window_first_cell(b, b->n_features) + (b->score.n > 0 ? b->score.edges.n_cells : 0)
+             : 0;
 }
 
-struct window *window_new(const struct baseline *b, int64_t release, int64_t start_us, int64_t end_us)
+struct window *window_new(const struct baseline *b, int64_t release, int64_t start_us,
+                          int64_t end_us)
 {
     struct window *w = calloc(1, sizeof(*w));
 
@@ -125,7 +127,8 @@ static enum err_code counts_read(const struct json *arr, uint64_t *v, size_t n, 
     memset(v, 0, n * sizeof(*v));
     for (size_t i = 0; i + 1 < json_len(arr); i += 2) {
         const struct json *at = json_at(arr, i), *count = json_at(arr, i + 1);
-        if (at->type != JSON_INT || count->type != JSON_INT || at->u.i < 0 || (size_t)at->u.i >= n || count->u.i < 0)
+        if (at->type != JSON_INT || count->type != JSON_INT || at->u.i < 0 ||
+            (size_t)at->u.i >= n || count->u.i < 0)
             return err_set(err, ERR_CORRUPT, "a stored window has a count for cell %lld of %zu",
                            (long long)(at->type == JSON_INT ? at->u.i : -1), n);
         v[at->u.i] = (uint64_t)count->u.i;
@@ -154,8 +157,11 @@ struct json *window_save(const struct window *w, struct arena *a)
 
 enum err_code window_load(struct window *w, const struct json *doc, struct err *err)
 {
-    if (json_get_int(doc, "format", 0) != WINDOW_FORMAT || json_get_int(doc, "n_cells", -1) != (int64_t)w->n_cells)
-        return err_set(err, ERR_CORRUPT, "a stored window of r%lld has the edges of another baseline", (long long)w->release);
+    if (json_get_int(doc, "format", 0) != WINDOW_FORMAT ||
+        json_get_int(doc, "n_cells", -1) != (int64_t)w->n_cells)
+        return err_set(err, ERR_CORRUPT,
+                       "a stored window of r%lld has the edges of another baseline",
+                       (long long)w->release);
     w->n = (uint64_t)json_get_int(doc, "n", 0);
     w->n_errors = (uint64_t)json_get_int(doc, "errors", 0);
     w->n_fallback = (uint64_t)json_get_int(doc, "fallback", 0);
@@ -185,7 +191,8 @@ struct json *window_json(const struct window *w, struct arena *a)
     json_set(a, o, "label_coverage", json_num(a, w->n > 0 ? (double)w->n_labelled / n : 0));
     json_set(a, o, "latency_p50_ms", json_num(a, window_latency_quantile(w, 0.5) / 1e3));
     json_set(a, o, "latency_p99_ms", json_num(a, window_latency_quantile(w, 0.99) / 1e3));
-    json_set(a, o, "compute_us_per_request", json_num(a, w->n > 0 ? (double)w->compute_ns / n / 1e3 : 0));
+    json_set(a, o, "compute_us_per_request",
+             json_num(a, w->n > 0 ? (double)w->compute_ns / n / 1e3 : 0));
     json_set(a, o, "is_closed", json_bool(a, w->is_closed));
     return json_set(a, o, "is_final", json_bool(a, w->is_final));
 }

@@ -10,10 +10,10 @@
 #include <stdint.h>
 
 #include "base/arena.h"
-#include "json/json.h"
 #include "stats/baseline.h"
-#include "stats/perf.h"
 #include "stats/guardrail.h"
+#include "stats/perf.h"
+#include "json/json.h"
 
 #define WINDOW_LATENCY_BINS 256 /* powers of 2^(1/8) from 1 us: 9 % wide, up to 1 h */
 
@@ -23,7 +23,7 @@ struct window {
     bool is_closed, is_final; /* drift judged; performance judged */
     bool is_dirty;            /* not yet in the store */
     uint64_t n, n_errors, n_fallback, n_rescued;
-    uint64_t n_labelled;      /* predictions with a label */
+    uint64_t n_labelled; /* predictions with a label */
     uint64_t compute_ns;
     int64_t last_event_us, last_label_us; /* AT_US_NONE: none */
     uint64_t latency[WINDOW_LATENCY_BINS];
@@ -36,7 +36,8 @@ struct window {
 size_t window_first_cell(const struct baseline *b, size_t feature);
 
 /* A zeroed window on the heap; b NULL: without histograms. NULL without memory. */
-struct window *window_new(const struct baseline *b, int64_t release, int64_t start_us, int64_t end_us);
+struct window *window_new(const struct baseline *b, int64_t release, int64_t start_us,
+                          int64_t end_us);
 void window_free(struct window *w);
 /* dst += src, of the same baseline. */
 void window_add(struct window *dst, const struct window *src);

@@ -50,19 +50,21 @@ const struct book_origin *book_origin(const struct book_endpoint *e, int64_t rel
     return NULL;
 }
 
-static enum err_code origin_add(struct book *b, struct book_endpoint *e, int64_t release, const struct json *extra,
-                                struct err *err)
+static enum err_code origin_add(struct book *b, struct book_endpoint *e, int64_t release,
+                                const struct json *extra, struct err *err)
 {
     struct book_origin *grown;
 
     if (!json_get_c(extra, "revision") || book_origin(e, release))
         return ERR_OK;
-    grown = arena_grow(&b->arena, e->origins, e->n_origins * sizeof(*grown), (e->n_origins + 1) * sizeof(*grown));
+    grown = arena_grow(&b->arena, e->origins, e->n_origins * sizeof(*grown),
+                       (e->n_origins + 1) * sizeof(*grown));
     if (!grown)
         return arena_err(&b->arena, err);
-    grown[e->n_origins++] = (struct book_origin){.release = release,
-                                                 .project = str_dup(&b->arena, json_get_str(extra, "project")),
-                                                 .revision = str_dup(&b->arena, json_get_str(extra, "revision"))};
+    grown[e->n_origins++] =
+        (struct book_origin){.release = release,
+                             .project = str_dup(&b->arena, json_get_str(extra, "project")),
+                             .revision = str_dup(&b->arena, json_get_str(extra, "revision"))};
     e->origins = grown;
     return ERR_OK;
 }
@@ -88,8 +90,12 @@ static enum err_code on_start(struct change *c, struct err *err)
     const struct json *ro = json_path(c->record, "state.rollout");
     struct rollout *r = &c->e->rollout;
 
-    *r = (struct rollout){.id = (int64_t)c->gen, .endpoint = c->e->name, .candidate = c->release, .incumbent = c->before,
-                          .started_us = c->event_us, .reason = c->reason};
+    *r = (struct rollout){.id = (int64_t)c->gen,
+                          .endpoint = c->e->name,
+                          .candidate = c->release,
+                          .incumbent = c->before,
+                          .started_us = c->event_us,
+                          .reason = c->reason};
     if (rollout_plan_from_json(json_get(ro, "plan"), &c->book->arena, &r->plan, err) != ERR_OK)
         return err_wrap(err, "journal record %llu", (unsigned long long)c->gen);
     if (json_get_c(ro, "salt"))
@@ -98,10 +104,11 @@ static enum err_code on_start(struct change *c, struct err *err)
         r->step_started_us[i] = AT_US_NONE;
     r->step = (int)json_get_int(ro, "step", 0);
     if (r->step < 0 || r->step >= r->plan.n_steps)
-        return err_set(err, ERR_CORRUPT, "journal record %llu starts at step %d of %d", (unsigned long long)c->gen, r->step,
-                       r->plan.n_steps);
+        return err_set(err, ERR_CORRUPT, "journal record %llu starts at step %d of %d",
+                       (unsigned long long)c->gen, r->step, r->plan.n_steps);
     r->step_started_us[r->step] = c->event_us;
-    r->state = r->before_pause = r->plan.steps[r->step].share == 0 ? ROLLOUT_SHADOW : ROLLOUT_CANARY;
+    r->state = r->before_pause =
+        r->plan.steps[r->step].share == 0 ? ROLLOUT_SHADOW : ROLLOUT_CANARY;
     c->e->has_rollout = true;
     c->e->n_stretches = 0;
     stretch_add(c->e, r->step, c->event_us, c->gen);
@@ -114,8 +121,8 @@ static enum err_code on_step(struct change *c, struct err *err)
     int step = (int)json_get_int(json_path(c->record, "state.rollout"), "step", -1);
 
     if (!c->e->has_rollout || step < r->step || step > r->step + 1 || step >= r->plan.n_steps)
-        return err_set(err, ERR_CORRUPT, "journal record %llu goes to step %d from step %d", (unsigned long long)c->gen, step,
-                       r->step);
+        return err_set(err, ERR_CORRUPT, "journal record %llu goes to step %d from step %d",
+                       (unsigned long long)c->gen, step, r->step);
     if (step > r->step && r->state == ROLLOUT_PAUSED)
         r->state = r->before_pause;
     if (step > r->step)
@@ -174,7 +181,8 @@ static enum err_code on_kind(struct change *c, enum serve_decision_kind kind, st
     case SERVE_DECISION_N:
         break;
     }
-    return err_set(err, ERR_CORRUPT, "journal record %llu has an unknown kind", (unsigned long long)c->gen);
+    return err_set(err, ERR_CORRUPT, "journal record %llu has an unknown kind",
+                   (unsigned long long)c->gen);
 }
 
 /* Release numbers are written as numbers or as "r12". */
@@ -188,7 +196,8 @@ static int64_t number_of(const struct json *v, const char *key)
     return n;
 }
 
-enum err_code book_apply(struct book *b, uint64_t gen, int64_t at_us, const struct json *record, struct err *err)
+enum err_code book_apply(struct book *b, uint64_t gen, int64_t at_us, const struct json *record,
+                         struct err *err)
 {
     struct change c = {.book = b, .gen = gen, .record = record, .extra = json_get(record, "extra")};
     /* What the decider says about event time wins over the clock, which at a barrier is moved last. */
@@ -223,8 +232,12 @@ bool book_watch(const struct book_endpoint *e, struct rollout_watch *ret)
 
     if (!e->has_rollout)
         return false;
-    *ret = (struct rollout_watch){.rollout = r->id, .endpoint = e->name, .candidate = r->candidate, .incumbent = r->incumbent,
-                                  .latency_limit_us = r->plan.latency_limit_us, .pair = r->plan.pair,
+    *ret = (struct rollout_watch){.rollout = r->id,
+                                  .endpoint = e->name,
+                                  .candidate = r->candidate,
+                                  .incumbent = r->incumbent,
+                                  .latency_limit_us = r->plan.latency_limit_us,
+                                  .pair = r->plan.pair,
                                   .n_stretches = e->n_stretches};
     memcpy(ret->stretches, e->stretches, sizeof(ret->stretches));
     for (int i = 0; i < r->plan.n_steps; i++) {

@@ -15,14 +15,14 @@ struct book_origin { /* where a release came from, as its decision said */
 struct book_endpoint {
     const char *name;
     int64_t live;
-    bool has_rollout;           /* the last one is in progress */
-    struct rollout rollout;     /* the last one; id 0: there never was one */
+    bool has_rollout;       /* the last one is in progress */
+    struct rollout rollout; /* the last one; id 0: there never was one */
     struct watch_stretch stretches[WATCH_STRETCHES_MAX];
     size_t n_stretches;
     struct book_origin *origins;
     size_t n_origins;
-    int64_t changed_us;         /* event time of the last decision */
-    bool is_new;                /* changed since the owner last cleared it */
+    int64_t changed_us; /* event time of the last decision */
+    bool is_new;        /* changed since the owner last cleared it */
     struct book_endpoint *next;
 };
 
@@ -35,7 +35,8 @@ struct book {
 void book_init(struct book *b);
 void book_fini(struct book *b);
 /* One journal record {gen, at, kind, endpoint, …}. Records at or below the book's generation are skipped. */
-enum err_code book_apply(struct book *b, uint64_t gen, int64_t at_us, const struct json *record, struct err *err) MUST_CHECK;
+enum err_code book_apply(struct book *b, uint64_t gen, int64_t at_us, const struct json *record,
+                         struct err *err) MUST_CHECK;
 struct book_endpoint *book_find(struct book *b, const char *endpoint);
 const struct book_origin *book_origin(const struct book_endpoint *e, int64_t release); /* NULL */
 /* What the monitor is to watch; false without a rollout in progress. */

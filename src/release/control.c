@@ -6,7 +6,8 @@
 #include "project/revision.h"
 #include "release/control_int.h"
 
-enum err_code release_host_open(const struct release_host_options *opt, struct release_host **ret, struct err *err)
+enum err_code release_host_open(const struct release_host_options *opt, struct release_host **ret,
+                                struct err *err)
 {
     struct release_host *h = calloc(1, sizeof(*h));
 
@@ -39,7 +40,8 @@ void release_host_close(struct release_host *h)
     free(h);
 }
 
-enum err_code release_host_attach(struct release_host *h, struct db *db, struct audit_chain *audit, struct err *err)
+enum err_code release_host_attach(struct release_host *h, struct db *db, struct audit_chain *audit,
+                                  struct err *err)
 {
     mutex_lock(&h->mutex);
     h->opt.db = db;
@@ -52,7 +54,8 @@ enum err_code host_need_db(const struct release_host *h, struct err *err)
 {
     return h->opt.db ? ERR_OK
                      : err_set(err, ERR_UNAVAILABLE,
-                               "the database is away: serving and rollback go on, this needs it; try again when it is back");
+                               "the database is away: serving and rollback go on, this needs it; "
+                               "try again when it is back");
 }
 
 /* ---- the book ---- */
@@ -149,12 +152,14 @@ int64_t host_event_now(struct release_host *h, const char *endpoint)
     int64_t at;
 
     mutex_lock(&h->mutex);
-    at = h->barrier_us != AT_US_NONE && strcmp(h->barrier_endpoint, endpoint) == 0 ? h->barrier_us : AT_US_NONE;
+    at = h->barrier_us != AT_US_NONE && strcmp(h->barrier_endpoint, endpoint) == 0 ? h->barrier_us
+                                                                                   : AT_US_NONE;
     mutex_unlock(&h->mutex);
     return at != AT_US_NONE ? at : serve_clock(h->opt.serve, endpoint);
 }
 
-struct json *host_extra(struct release_host *h, const char *endpoint, const char *project, const char *revision, struct arena *a)
+struct json *host_extra(struct release_host *h, const char *endpoint, const char *project,
+                        const char *revision, struct arena *a)
 {
     struct json *o = json_obj(a);
 
@@ -163,7 +168,8 @@ struct json *host_extra(struct release_host *h, const char *endpoint, const char
     return json_set(a, o, "revision", json_cstr(a, revision));
 }
 
-enum err_code host_decide(struct release_host *h, const struct serve_decision *d, struct serve_result *ret, struct err *err)
+enum err_code host_decide(struct release_host *h, const struct serve_decision *d,
+                          struct serve_result *ret, struct err *err)
 {
     struct serve_result result = {0};
     struct err later = ERR_INIT;
@@ -195,16 +201,19 @@ bool release_project_wait(struct release_host *h, int64_t timeout_ms)
     return is_done;
 }
 
-enum err_code host_audit(struct release_host *h, const char *actor, const char *action, const char *object,
-                         const char *reason, const struct json *detail, struct err *err)
+enum err_code host_audit(struct release_host *h, const char *actor, const char *action,
+                         const char *object, const char *reason, const struct json *detail,
+                         struct err *err)
 {
-    struct audit_entry e = {.actor = actor, .action = action, .object = object, .reason = reason, .detail = detail};
+    struct audit_entry e = {
+        .actor = actor, .action = action, .object = object, .reason = reason, .detail = detail};
 
     return h->opt.audit ? audit_write(h->opt.audit, &e, NULL, err) : ERR_OK;
 }
 
 /* ---- policy ---- */
-static enum err_code revision_dir(struct release_host *h, const char *revision, struct arena *a, char **ret, struct err *err)
+static enum err_code revision_dir(struct release_host *h, const char *revision, struct arena *a,
+                                  char **ret, struct err *err)
 {
     char *dir = str_printf(a, "%s/tmp/revision-%.24s", h->opt.home, revision);
     char *aside = str_printf(a, "%s.%d", dir ? dir : "", (int)(mono_ns() % 1000000));
@@ -221,7 +230,8 @@ static enum err_code revision_dir(struct release_host *h, const char *revision, 
     return ERR_OK;
 }
 
-static void decode_all(const struct cfg_node *root, struct arena *a, struct policy *ret, struct cfg_problems *ps)
+static void decode_all(const struct cfg_node *root, struct arena *a, struct policy *ret,
+                       struct cfg_problems *ps)
 {
     ret->root = root;
     release_spec_decode(root, a, &ret->release, ps);
@@ -230,7 +240,8 @@ static void decode_all(const struct cfg_node *root, struct arena *a, struct poli
         project_spec_decode(root, a, &ret->project, ps);
 }
 
-enum err_code release_policy(struct release_host *h, const char *revision, struct arena *a, struct policy *ret, struct err *err)
+enum err_code release_policy(struct release_host *h, const char *revision, struct arena *a,
+                             struct policy *ret, struct err *err)
 {
     struct cfg_problems ps;
     struct project_file file = {0};
@@ -242,7 +253,8 @@ enum err_code release_policy(struct release_host *h, const char *revision, struc
         decode_all(NULL, a, ret, &ps);
         return ERR_OK;
     }
-    if (revision_dir(h, revision, a, &dir, err) != ERR_OK || project_read(dir, a, &file, &ps, err) != ERR_OK)
+    if (revision_dir(h, revision, a, &dir, err) != ERR_OK ||
+        project_read(dir, a, &file, &ps, err) != ERR_OK)
         return err_wrap(err, "policy of revision %.12s", revision);
     decode_all(file.root, a, ret, &ps);
     if (cfg_problems_err(&ps, err) != ERR_OK)
@@ -250,7 +262,8 @@ enum err_code release_policy(struct release_host *h, const char *revision, struc
     return ERR_OK;
 }
 
-const char *release_live_revision(struct release_host *h, const char *endpoint, struct arena *a, const char **ret_project)
+const char *release_live_revision(struct release_host *h, const char *endpoint, struct arena *a,
+                                  const char **ret_project)
 {
     const struct book_endpoint *e;
     const struct book_origin *o = NULL;

@@ -9,37 +9,46 @@
 #define AUTOPILOT      "pawl:rollout"
 #define TICK_BYTES_MAX ((size_t)16 << 20)
 
-static enum err_code may_deploy(const struct release *r, const struct endpoint_state *s, enum deploy_force force, struct err *err)
+static enum err_code may_deploy(const struct release *r, const struct endpoint_state *s,
+                                bool is_forced, struct err *err)
 {
-    bool is_forced = force == DEPLOY_FORCE;
-
     if (s->live == r->number)
-        return err_set(err, ERR_EXISTS, "r%lld is live on %s already", (long long)r->number, s->name);
+        return err_set(err, ERR_EXISTS, "r%lld is live on %s already", (long long)r->number,
+                       s->name);
     if (s->has_rollout)
-        return err_set(err, ERR_CONFLICT, "the rollout of r%lld is in progress on %s: wait for it, or roll it back first",
-                       (long long)s->rollout.candidate, s->name);
+        return err_set(
+            err, ERR_CONFLICT,
+            "the rollout of r%lld is in progress on %s: wait for it, or roll it back first",
+            (long long)s->rollout.candidate, s->name);
     if (s->is_held && !is_forced)
         return err_set(err, ERR_REFUSED, "%s is on hold (%s): `pawl resume %s` ends it", s->name,
                        s->hold_reason ? s->hold_reason : "no reason given", s->name);
     if (r->state == RELEASE_ROLLED_BACK && !is_forced)
-        return err_set(err, ERR_REFUSED, "r%lld was rolled back: it starts no rollout again without --force", (long long)r->number);
-    if (r->state == RELEASE_APPROVED || r->state == RELEASE_RETIRED || r->state == RELEASE_ROLLED_BACK)
+        return err_set(err, ERR_REFUSED,
+                       "r%lld was rolled back: it starts no rollout again without --force",
+                       (long long)r->number);
+    if (r->state == RELEASE_APPROVED || r->state == RELEASE_RETIRED ||
+        r->state == RELEASE_ROLLED_BACK)
         return ERR_OK;
-    return err_set(err, ERR_REFUSED, "r%lld is %s: a release passes its gates and is approved before it gets traffic",
+    return err_set(err, ERR_REFUSED,
+                   "r%lld is %s: a release passes its gates and is approved before it gets traffic",
                    (long long)r->number, RELEASE_STATE_NAMES[r->state]);
 }
 
 /* The plan that is in force, frozen: the latency limit is the incumbent's own quantile at this moment. */
-static void freeze_plan(struct release_host *h, const char *endpoint, int64_t incumbent, struct rollout_plan *p)
+static void freeze_plan(struct release_host *h, const char *endpoint, int64_t incumbent,
+                        struct rollout_plan *p)
 {
     for (int i = 0; i < p->n_guards && h->opt.monitor; i++)
         if (p->guards[i].metric == GUARD_LATENCY)
-            p->latency_limit_us =
-                monitor_latency_quantile(h->opt.monitor, endpoint, incumbent, p->guards[i].quantile) * (1 + p->guards[i].value);
+            p->latency_limit_us = monitor_latency_quantile(h->opt.monitor, endpoint, incumbent,
+                                                           p->guards[i].quantile) *
+                                  (1 + p->guards[i].value);
 }
 
-static enum err_code start_rollout(struct release_host *h, const struct endpoint_state *s, const struct release *r,
-                                   struct serve_decision *d, struct arena *a, struct serve_result *ret, struct err *err)
+static enum err_code start_rollout(struct release_host *h, const struct endpoint_state *s,
+                                   const struct release *r, struct serve_decision *d,
+                                   struct arena *a, struct serve_result *ret, struct err *err)
 {
     struct policy policy;
     struct rollout_plan *p = &policy.release.endpoint.rollout;
@@ -58,7 +67,8 @@ static enum err_code start_rollout(struct release_host *h, const struct endpoint
     return host_decide(h, d, ret, err);
 }
 
-static void deploy_answer(const char *endpoint, int64_t number, const struct serve_result *res, struct arena *a, struct json **ret)
+static void deploy_answer(const char *endpoint, int64_t number, const struct serve_result *res,
+                          struct arena *a, struct json **ret)
 {
     struct json *o = json_obj(a);
 
@@ -72,7 +82,8 @@ static void deploy_answer(const char *endpoint, int64_t number, const struct ser
 }
 
 /* On a replay home the clock of a new endpoint starts where its first model's knowledge ends. */
-static enum err_code clock_begin(struct release_host *h, const struct release *r, struct arena *a, struct err *err)
+static enum err_code clock_begin(struct release_host *h, const struct release *r, struct arena *a,
+                                 struct err *err)
 {
     struct pipeline_result run;
     struct err none = ERR_INIT;
@@ -92,36 +103,61 @@ static enum err_code clock_begin(struct release_host *h, const struct release *r
     return code;
 }
 
-enum err_code release_deploy(struct release_host *h, const char *endpoint, int64_t number, const char *actor,
-                             const char *reason, enum deploy_force force, struct arena *a, struct json **ret, struct err *err)
+/* Force takes a release that was rolled back through its gates' state again: what it proved then is kept in its moves. */
+static enum err_code forgive(struct release_host *h, const struct release *r, const char *actor,
+                             struct err *err)
 {
-    struct release r;
-    struct endpoint_state s = {.name = endpoint};
-    struct serve_decision d = {.kind = SERVE_LIVE, .endpoint = endpoint, .actor = actor, .reason = reason ? reason : "",
-                               .release = number};
-    struct serve_result res;
+    int64_t now = clock_now_us(&h->opt.clock);
+
+    if (r->state != RELEASE_ROLLED_BACK)
+        return ERR_OK;
+    if (release_move(h->opt.db, r->number, RELEASE_GATED, actor, "by force", now, err) != ERR_OK)
+        return err->code;
+    return release_move(h->opt.db, r->number, RELEASE_APPROVED, actor, "by force", now, err);
+}
+
+static enum err_code deploy_checked(struct release_host *h, const struct deploy_order *o,
+                                    struct arena *a, struct release *r, struct endpoint_state *s,
+                                    struct err *err)
+{
     struct err none = ERR_INIT;
 
-    if (!endpoint_name_ok(endpoint))
-        return err_set(err, ERR_INVALID, "\"%s\" cannot name an endpoint: letters, digits, . _ - and at most %d of them", endpoint,
-                       ENDPOINT_NAME_MAX);
-    if (host_need_db(h, err) != ERR_OK || release_get(h->opt.db, number, a, &r, err) != ERR_OK)
+    if (!endpoint_name_ok(o->endpoint))
+        return err_set(
+            err, ERR_INVALID,
+            "\"%s\" cannot name an endpoint: letters, digits, . _ - and at most %d of them",
+            o->endpoint, ENDPOINT_NAME_MAX);
+    if (host_need_db(h, err) != ERR_OK || release_get(h->opt.db, o->number, a, r, err) != ERR_OK)
         return err->code;
-    if (serve_endpoint(h->opt.serve, endpoint, a, &s, &none) != ERR_OK && none.code != ERR_NOT_FOUND)
+    if (serve_endpoint(h->opt.serve, o->endpoint, a, s, &none) != ERR_OK &&
+        none.code != ERR_NOT_FOUND)
         return err_set(err, none.code, "%s", none.msg);
-    if (strcmp(r.endpoint, endpoint) != 0)
-        return err_set(err, ERR_REFUSED, "r%lld is a release of endpoint %s", (long long)number, r.endpoint);
-    if (may_deploy(&r, &s, force, err) != ERR_OK)
+    if (strcmp(r->endpoint, o->endpoint) != 0)
+        return err_set(err, ERR_REFUSED, "r%lld is a release of endpoint %s", (long long)o->number,
+                       r->endpoint);
+    return may_deploy(r, s, o->is_forced, err);
+}
+
+enum err_code release_deploy(struct release_host *h, const struct deploy_order *o, struct arena *a,
+                             struct json **ret, struct err *err)
+{
+    struct release r;
+    struct endpoint_state s = {.name = o->endpoint};
+    struct serve_decision d = {.kind = SERVE_LIVE,
+                               .endpoint = o->endpoint,
+                               .actor = o->actor,
+                               .reason = o->reason ? o->reason : "",
+                               .release = o->number};
+    struct serve_result res;
+
+    if (deploy_checked(h, o, a, &r, &s, err) != ERR_OK || forgive(h, &r, o->actor, err) != ERR_OK)
         return err->code;
     d.doc = r.doc;
-    d.extra = host_extra(h, endpoint, r.project, r.revision, a);
-    if (r.state == RELEASE_ROLLED_BACK &&
-        (release_move(h->opt.db, number, RELEASE_GATED, actor, "by force", clock_now_us(&h->opt.clock), err) != ERR_OK ||
-         release_move(h->opt.db, number, RELEASE_APPROVED, actor, "by force", clock_now_us(&h->opt.clock), err) != ERR_OK))
+    d.extra = host_extra(h, o->endpoint, r.project, r.revision, a);
+    if ((s.live == 0 ? host_decide(h, &d, &res, err)
+                     : start_rollout(h, &s, &r, &d, a, &res, err)) != ERR_OK)
         return err->code;
-    if ((s.live == 0 ? host_decide(h, &d, &res, err) : start_rollout(h, &s, &r, &d, a, &res, err)) != ERR_OK)
-        return err->code;
-    deploy_answer(endpoint, number, &res, a, ret);
+    deploy_answer(o->endpoint, o->number, &res, a, ret);
     return s.live == 0 ? clock_begin(h, &r, a, err) : ERR_OK;
 }
 
@@ -134,11 +170,17 @@ static struct json *views_json(const struct json *doc, struct arena *a)
     return views ? json_copy(a, views) : NULL;
 }
 
-enum err_code release_rollback(struct release_host *h, const char *endpoint, int64_t to, const char *actor, const char *reason,
-                               struct arena *a, struct json **ret, struct err *err)
+enum err_code release_rollback(struct release_host *h, const char *endpoint, int64_t to,
+                               const char *actor, const char *reason, struct arena *a,
+                               struct json **ret, struct err *err)
 {
-    struct serve_decision d = {.kind = SERVE_ROLLBACK, .endpoint = endpoint, .actor = actor, .reason = reason ? reason : "",
-                               .release = to, .until_us = AT_US_NONE, .extra = host_extra(h, endpoint, NULL, NULL, a)};
+    struct serve_decision d = {.kind = SERVE_ROLLBACK,
+                               .endpoint = endpoint,
+                               .actor = actor,
+                               .reason = reason ? reason : "",
+                               .release = to,
+                               .until_us = AT_US_NONE,
+                               .extra = host_extra(h, endpoint, NULL, NULL, a)};
     struct serve_result res = {0};
     struct endpoint_state s;
     struct release r;
@@ -146,12 +188,14 @@ enum err_code release_rollback(struct release_host *h, const char *endpoint, int
     struct json *o = json_obj(a);
 
     /* A target that the endpoint never served is read from the table, when the database is there. */
-    if (to > 0 && serve_endpoint(h->opt.serve, endpoint, a, &s, &none) == ERR_OK && !endpoint_find_term(&s, to)) {
+    if (to > 0 && serve_endpoint(h->opt.serve, endpoint, a, &s, &none) == ERR_OK &&
+        !endpoint_find_term(&s, to)) {
         if (host_need_db(h, err) != ERR_OK || release_get(h->opt.db, to, a, &r, err) != ERR_OK)
             return err_wrap(err, "r%lld never served on %s", (long long)to, endpoint);
-        if (r.state == RELEASE_DRAFT || r.state == RELEASE_REJECTED || strcmp(r.endpoint, endpoint) != 0)
-            return err_set(err, ERR_REFUSED, "r%lld is %s: only what passed its gates may serve", (long long)to,
-                           RELEASE_STATE_NAMES[r.state]);
+        if (r.state == RELEASE_DRAFT || r.state == RELEASE_REJECTED ||
+            strcmp(r.endpoint, endpoint) != 0)
+            return err_set(err, ERR_REFUSED, "r%lld is %s: only what passed its gates may serve",
+                           (long long)to, RELEASE_STATE_NAMES[r.state]);
         d.doc = r.doc;
     }
     if (host_decide(h, &d, &res, err) != ERR_OK && res.after == 0)
@@ -170,28 +214,38 @@ enum err_code release_rollback(struct release_host *h, const char *endpoint, int
     return ERR_OK;
 }
 
-enum err_code release_hold(struct release_host *h, const char *endpoint, int64_t until_us, const char *actor, const char *reason,
-                           struct err *err)
+enum err_code release_hold(struct release_host *h, const char *endpoint, int64_t until_us,
+                           const char *actor, const char *reason, struct err *err)
 {
-    struct serve_decision d = {.kind = SERVE_HOLD, .endpoint = endpoint, .actor = actor, .reason = reason ? reason : "",
+    struct serve_decision d = {.kind = SERVE_HOLD,
+                               .endpoint = endpoint,
+                               .actor = actor,
+                               .reason = reason ? reason : "",
                                .until_us = until_us};
 
     return host_decide(h, &d, NULL, err);
 }
 
-static enum err_code resume_rollout(struct release_host *h, const struct rollout *r, const char *actor, const char *reason,
-                                    struct arena *a, struct err *err)
+static enum err_code resume_rollout(struct release_host *h, const struct rollout *r,
+                                    const char *actor, const char *reason, struct arena *a,
+                                    struct err *err)
 {
-    struct serve_decision d = {.kind = SERVE_ROLLOUT_STEP, .endpoint = r->endpoint, .actor = actor,
-                               .reason = reason ? reason : "", .step = r->step, .share = r->plan.steps[r->step].share,
+    struct serve_decision d = {.kind = SERVE_ROLLOUT_STEP,
+                               .endpoint = r->endpoint,
+                               .actor = actor,
+                               .reason = reason ? reason : "",
+                               .step = r->step,
+                               .share = r->plan.steps[r->step].share,
                                .extra = host_extra(h, r->endpoint, NULL, NULL, a)};
 
     return host_decide(h, &d, NULL, err);
 }
 
-enum err_code release_resume(struct release_host *h, const char *endpoint, const char *actor, const char *reason, struct err *err)
+enum err_code release_resume(struct release_host *h, const char *endpoint, const char *actor,
+                             const char *reason, struct err *err)
 {
-    struct serve_decision d = {.kind = SERVE_RESUME, .endpoint = endpoint, .actor = actor, .reason = reason ? reason : ""};
+    struct serve_decision d = {
+        .kind = SERVE_RESUME, .endpoint = endpoint, .actor = actor, .reason = reason ? reason : ""};
     struct endpoint_state s;
     struct rollout r;
     struct arena a;
@@ -204,7 +258,8 @@ enum err_code release_resume(struct release_host *h, const char *endpoint, const
     if (code == ERR_OK && release_rollout(h, endpoint, &a, &r) && r.state == ROLLOUT_PAUSED)
         code = resume_rollout(h, &r, actor, reason, &a, err);
     else if (code == ERR_OK && !s.is_held)
-        code = err_set(err, ERR_REFUSED, "%s is neither on hold nor is its rollout paused", endpoint);
+        code =
+            err_set(err, ERR_REFUSED, "%s is neither on hold nor is its rollout paused", endpoint);
     arena_fini(&a);
     return code;
 }
@@ -224,7 +279,8 @@ static enum err_code look_at(void *arg, const struct evidence *e, struct err *er
     return rollout_look(l->r, e, l->now_us, l->a, l->tick, err);
 }
 
-static void tick_keep(struct release_host *h, const struct rollout *r, const struct rollout_tick *t, const struct json *doc)
+static void tick_keep(struct release_host *h, const struct rollout *r, const struct rollout_tick *t,
+                      const struct json *doc)
 {
     struct buf b;
     struct err err = ERR_INIT;
@@ -248,8 +304,9 @@ static void tick_keep(struct release_host *h, const struct rollout *r, const str
     mutex_unlock(&h->mutex);
 }
 
-static enum err_code act(struct release_host *h, const struct rollout *r, const struct rollout_tick *t, const struct json *doc,
-                         struct arena *a, struct err *err)
+static enum err_code act(struct release_host *h, const struct rollout *r,
+                         const struct rollout_tick *t, const struct json *doc, struct arena *a,
+                         struct err *err)
 {
     struct serve_decision d = {.endpoint = r->endpoint, .actor = AUTOPILOT, .reason = t->text};
     struct json *extra = host_extra(h, r->endpoint, NULL, NULL, a);
@@ -279,8 +336,8 @@ static enum err_code act(struct release_host *h, const struct rollout *r, const 
     return host_decide(h, &d, NULL, err);
 }
 
-enum err_code release_tick(struct release_host *h, const char *endpoint, int64_t now_us, struct arena *a, struct json **ret,
-                           struct err *err)
+enum err_code release_tick(struct release_host *h, const char *endpoint, int64_t now_us,
+                           struct arena *a, struct json **ret, struct err *err)
 {
     struct rollout r;
     struct rollout_tick *t = ARENA_NEW(a, struct rollout_tick);

@@ -3,7 +3,8 @@
 #include "base/vec.h"
 #include "release/control_int.h"
 
-bool release_rollout(struct release_host *h, const char *endpoint, struct arena *a, struct rollout *ret)
+bool release_rollout(struct release_host *h, const char *endpoint, struct arena *a,
+                     struct rollout *ret)
 {
     struct book_endpoint *e;
     bool is_there;
@@ -45,8 +46,8 @@ static struct json *history_json(const struct endpoint_state *s, struct arena *a
     return list;
 }
 
-enum err_code release_endpoint_json(struct release_host *h, const char *endpoint, struct arena *a, struct json **ret,
-                                    struct err *err)
+enum err_code release_endpoint_json(struct release_host *h, const char *endpoint, struct arena *a,
+                                    struct json **ret, struct err *err)
 {
     struct endpoint_state s;
     struct rollout r;
@@ -61,12 +62,16 @@ enum err_code release_endpoint_json(struct release_host *h, const char *endpoint
     json_set(a, o, "name", json_cstr(a, endpoint));
     json_set(a, o, "live", s.live ? json_fmt(a, "r%lld", (long long)s.live) : NULL);
     json_set(a, o, "kind", s.live_doc ? json_str(a, json_get_str(s.live_doc, "kind")) : NULL);
-    json_set(a, o, "threshold", s.live_doc && json_get(s.live_doc, "threshold") ? json_copy(a, json_get(s.live_doc, "threshold")) : NULL);
+    json_set(a, o, "threshold",
+             s.live_doc && json_get(s.live_doc, "threshold")
+                 ? json_copy(a, json_get(s.live_doc, "threshold"))
+                 : NULL);
     json_set(a, o, "project", json_cstr(a, project));
     json_set(a, o, "revision", json_cstr(a, revision));
     json_set(a, o, "clock", json_time(a, serve_clock(h->opt.serve, endpoint)));
     json_set(a, o, "hold", hold_json(&s, a));
-    json_set(a, o, "rollback_target", target ? json_fmt(a, "r%lld", (long long)target->release) : NULL);
+    json_set(a, o, "rollback_target",
+             target ? json_fmt(a, "r%lld", (long long)target->release) : NULL);
     if (release_rollout(h, endpoint, a, &r))
         json_set(a, o, "rollout", rollout_json(&r, a));
     json_set(a, o, "problem", json_cstr(a, serve_problem(h->opt.serve, endpoint, a)));
@@ -86,10 +91,11 @@ static enum err_code rollouts_read(struct db_tx *tx, void *arg, struct err *err)
 {
     struct rollout_query *q = arg;
     struct db_rows *rows;
-    enum err_code code = db_query(tx, &rows, err,
-                                  "SELECT doc, started_us, ended_us, reason FROM rollouts WHERE (? = 0 OR id = ?) AND "
-                                  "(? = '' OR endpoint = ?) ORDER BY id DESC LIMIT ?",
-                                  "iissi", q->id, q->id, q->endpoint, q->endpoint, q->limit);
+    enum err_code code = db_query(
+        tx, &rows, err,
+        "SELECT doc, started_us, ended_us, reason FROM rollouts WHERE (? = 0 OR id = ?) AND "
+        "(? = '' OR endpoint = ?) ORDER BY id DESC LIMIT ?",
+        "iissi", q->id, q->id, q->endpoint, q->endpoint, q->limit);
 
     if (code != ERR_OK)
         return code;
@@ -107,8 +113,8 @@ static enum err_code rollouts_read(struct db_tx *tx, void *arg, struct err *err)
     return code;
 }
 
-enum err_code release_rollout_list(struct release_host *h, const char *endpoint, int64_t limit, struct arena *a,
-                                   struct json **ret, struct err *err)
+enum err_code release_rollout_list(struct release_host *h, const char *endpoint, int64_t limit,
+                                   struct arena *a, struct json **ret, struct err *err)
 {
     struct rollout_query q = {0, limit, endpoint ? endpoint : "", a, NULL};
 
@@ -122,8 +128,9 @@ static enum err_code ticks_read(struct db_tx *tx, void *arg, struct err *err)
 {
     struct rollout_query *q = arg;
     struct db_rows *rows;
-    enum err_code code =
-        db_query(tx, &rows, err, "SELECT doc FROM rollout_ticks WHERE rollout = ? ORDER BY at_us, step", "i", q->id);
+    enum err_code code = db_query(
+        tx, &rows, err, "SELECT doc FROM rollout_ticks WHERE rollout = ? ORDER BY at_us, step", "i",
+        q->id);
 
     if (code != ERR_OK)
         return code;
@@ -139,8 +146,8 @@ static enum err_code ticks_read(struct db_tx *tx, void *arg, struct err *err)
     return code;
 }
 
-enum err_code release_rollout_show(struct release_host *h, int64_t id, const char *endpoint, struct arena *a, struct json **ret,
-                                   struct err *err)
+enum err_code release_rollout_show(struct release_host *h, int64_t id, const char *endpoint,
+                                   struct arena *a, struct json **ret, struct err *err)
 {
     struct rollout_query q = {id, 1, endpoint ? endpoint : "", a, NULL};
     struct json *o;
@@ -148,7 +155,8 @@ enum err_code release_rollout_show(struct release_host *h, int64_t id, const cha
     if (host_need_db(h, err) != ERR_OK || db_read(h->opt.db, rollouts_read, &q, err) != ERR_OK)
         return err->code;
     if (json_len(q.list) == 0)
-        return err_set(err, ERR_NOT_FOUND, "there is no such rollout; `pawl rollouts ls` lists them");
+        return err_set(err, ERR_NOT_FOUND,
+                       "there is no such rollout; `pawl rollouts ls` lists them");
     o = (struct json *)(uintptr_t)json_at(q.list, 0);
     q.id = json_get_int(o, "id", 0);
     if (db_read(h->opt.db, ticks_read, &q, err) != ERR_OK)
@@ -157,14 +165,16 @@ enum err_code release_rollout_show(struct release_host *h, int64_t id, const cha
     return ERR_OK;
 }
 
-enum err_code release_rollout_replay(struct release_host *h, int64_t id, struct arena *a, struct json **ret, struct err *err)
+enum err_code release_rollout_replay(struct release_host *h, int64_t id, struct arena *a,
+                                     struct json **ret, struct err *err)
 {
     struct json *doc, *out = json_obj(a), *list = json_arr(a);
     const struct json *ticks;
     struct rollout r;
     bool is_same = true;
 
-    if (release_rollout_show(h, id, NULL, a, &doc, err) != ERR_OK || rollout_from_json(doc, a, &r, err) != ERR_OK)
+    if (release_rollout_show(h, id, NULL, a, &doc, err) != ERR_OK ||
+        rollout_from_json(doc, a, &r, err) != ERR_OK)
         return err->code;
     ticks = json_get(doc, "ticks");
     for (size_t i = 0; i < json_len(ticks); i++) {

@@ -10,7 +10,8 @@
 #define PLAN_BYTES_MAX ((size_t)16 << 20)
 
 /* ---- what is live ---- */
-static const struct json *live_doc(struct release_host *h, const char *endpoint, struct arena *a, int64_t *ret_live)
+static const struct json *live_doc(struct release_host *h, const char *endpoint, struct arena *a,
+                                   int64_t *ret_live)
 {
     struct endpoint_state s;
     struct err none = ERR_INIT;
@@ -22,8 +23,9 @@ static const struct json *live_doc(struct release_host *h, const char *endpoint,
     return s.live_doc;
 }
 
-static enum err_code store(struct release_host *h, const struct json *doc, const struct release_order *o,
-                           struct release_new *n, int64_t *ret_number, struct err *err)
+static enum err_code store(struct release_host *h, const struct json *doc,
+                           const struct release_order *o, struct release_new *n,
+                           int64_t *ret_number, struct err *err)
 {
     n->doc = doc;
     n->author = o->actor;
@@ -33,8 +35,8 @@ static enum err_code store(struct release_host *h, const struct json *doc, const
 }
 
 /* ---- policy of a candidate ---- */
-static enum err_code changes_of(struct release_host *h, const char *endpoint, const char *revision, struct arena *a,
-                                struct json **ret, struct err *err)
+static enum err_code changes_of(struct release_host *h, const char *endpoint, const char *revision,
+                                struct arena *a, struct json **ret, struct err *err)
 {
     const char *live = release_live_revision(h, endpoint, a, NULL);
     struct policy mine, in_force;
@@ -42,7 +44,8 @@ static enum err_code changes_of(struct release_host *h, const char *endpoint, co
     *ret = NULL;
     if (!live || !revision || strcmp(live, revision) == 0)
         return ERR_OK;
-    if (release_policy(h, live, a, &in_force, err) != ERR_OK || release_policy(h, revision, a, &mine, err) != ERR_OK)
+    if (release_policy(h, live, a, &in_force, err) != ERR_OK ||
+        release_policy(h, revision, a, &mine, err) != ERR_OK)
         return err->code;
     *ret = policy_diff(in_force.release.policy, mine.release.policy, a);
     if (json_len(*ret) == 0)
@@ -51,22 +54,33 @@ static enum err_code changes_of(struct release_host *h, const char *endpoint, co
 }
 
 /* Views or the request's form changed against what is live: a features release. */
-static bool has_other_features(const struct json *live, const struct json *views, const struct json *signature)
+static bool has_other_features(const struct json *live, const struct json *views,
+                               const struct json *signature)
 {
-    const struct json *old_views = json_get(live, "views"), *old_signature = json_get(live, "signature");
+    const struct json *old_views = json_get(live, "views"),
+                      *old_signature = json_get(live, "signature");
 
-    if (json_len(views) != json_len(old_views) || (json_len(views) > 0 && !json_eq(views, old_views)))
+    if (json_len(views) != json_len(old_views) ||
+        (json_len(views) > 0 && !json_eq(views, old_views)))
         return true;
     return signature && old_signature && !json_eq(signature, old_signature);
 }
 
-enum err_code release_from_run(struct release_host *h, const struct pipeline_result *run, const struct release_order *o,
-                               struct arena *a, int64_t *ret_number, struct err *err)
+enum err_code release_from_run(struct release_host *h, const struct pipeline_result *run,
+                               const struct release_order *o, struct arena *a, int64_t *ret_number,
+                               struct err *err)
 {
-    struct release_parts p = {.endpoint = o->endpoint, .kind = RELEASE_RETRAIN, .model_digest = run->model_digest,
-                              .tree_digest = run->tree, .views = run->views, .threshold = run->threshold,
+    struct release_parts p = {.endpoint = o->endpoint,
+                              .kind = RELEASE_RETRAIN,
+                              .model_digest = run->model_digest,
+                              .tree_digest = run->tree,
+                              .views = run->views,
+                              .threshold = run->threshold,
                               .signature = json_get(run->plan, "request")};
-    struct release_new n = {.project = run->project, .revision = run->revision, .model = run->model_name, .run_id = run->run_id};
+    struct release_new n = {.project = run->project,
+                            .revision = run->revision,
+                            .model = run->model_name,
+                            .run_id = run->run_id};
     struct json *doc, *changes;
     struct digest digest;
     const struct json *live;
@@ -74,7 +88,8 @@ enum err_code release_from_run(struct release_host *h, const struct pipeline_res
     if (host_need_db(h, err) != ERR_OK)
         return err->code;
     if (!run->tree || !run->model_digest)
-        return err_set(err, ERR_REFUSED, "run %s came to no model: there is nothing to release", run->run_id ? run->run_id : "?");
+        return err_set(err, ERR_REFUSED, "run %s came to no model: there is nothing to release",
+                       run->run_id ? run->run_id : "?");
     live = live_doc(h, o->endpoint, a, &n.parent);
     if (changes_of(h, o->endpoint, run->revision, a, &changes, err) != ERR_OK)
         return err->code;
@@ -90,8 +105,8 @@ enum err_code release_from_run(struct release_host *h, const struct pipeline_res
     return store(h, doc, o, &n, ret_number, err);
 }
 
-static enum err_code tree_json(struct release_host *h, const char *tree, const char *path, struct arena *a, struct json **ret,
-                               struct err *err)
+static enum err_code tree_json(struct release_host *h, const char *tree, const char *path,
+                               struct arena *a, struct json **ret, struct err *err)
 {
     struct digest d;
     struct str text;
@@ -115,8 +130,8 @@ static const struct json *plan_views(const struct json *plan, struct arena *a)
     return views;
 }
 
-static enum err_code version_find_in(struct release_host *h, const char *ref, struct arena *a, struct model_version *ret,
-                                     struct err *err)
+static enum err_code version_find_in(struct release_host *h, const char *ref, struct arena *a,
+                                     struct model_version *ret, struct err *err)
 {
     struct registry *reg = NULL;
     enum err_code code = registry_open(h->opt.db, h->opt.blobs, &h->opt.clock, &reg, err);
@@ -125,12 +140,15 @@ static enum err_code version_find_in(struct release_host *h, const char *ref, st
         code = version_find(reg, ref, a, ret, err);
     registry_close(reg);
     if (code == ERR_OK && (!ret->tree || !ret->digest))
-        return err_set(err, ERR_REFUSED, "%s/%lld lies outside the store (%s) and cannot be served: log it with its files",
-                       ret->name, (long long)ret->version, ret->source ? ret->source : "nowhere");
+        return err_set(
+            err, ERR_REFUSED,
+            "%s/%lld lies outside the store (%s) and cannot be served: log it with its files",
+            ret->name, (long long)ret->version, ret->source ? ret->source : "nowhere");
     return code;
 }
 
-enum err_code release_from_model(struct release_host *h, const char *ref, const struct release_order *o, struct arena *a,
+enum err_code release_from_model(struct release_host *h, const char *ref,
+                                 const struct release_order *o, struct arena *a,
                                  int64_t *ret_number, struct err *err)
 {
     struct model_version v;
@@ -169,9 +187,11 @@ enum err_code release_from_model(struct release_host *h, const char *ref, const 
 }
 
 /* ---- from another release ---- */
-static enum err_code apply_settings(struct json *doc, const struct json *set, struct arena *a, struct err *err)
+static enum err_code apply_settings(struct json *doc, const struct json *set, struct arena *a,
+                                    struct err *err)
 {
-    struct json *serving = json_get(doc, "serving") ? json_copy(a, json_get(doc, "serving")) : json_obj(a);
+    struct json *serving =
+        json_get(doc, "serving") ? json_copy(a, json_get(doc, "serving")) : json_obj(a);
 
     for (size_t i = 0; i < json_len(set); i++) {
         const struct json_member *m = &set->u.obj.members[i];
@@ -185,8 +205,9 @@ static enum err_code apply_settings(struct json *doc, const struct json *set, st
     return ERR_OK;
 }
 
-enum err_code release_derive(struct release_host *h, int64_t from, double threshold, const struct json *set,
-                             const struct release_order *o, struct arena *a, int64_t *ret_number, struct err *err)
+enum err_code release_derive(struct release_host *h, int64_t from, double threshold,
+                             const struct json *set, const struct release_order *o, struct arena *a,
+                             int64_t *ret_number, struct err *err)
 {
     struct release parent;
     struct json *doc;
@@ -194,8 +215,10 @@ enum err_code release_derive(struct release_host *h, int64_t from, double thresh
 
     (void)live_doc(h, o->endpoint, a, &live);
     if (from == 0 && live == 0)
-        return err_set(err, ERR_NOT_FOUND, "endpoint %s has no live release to start from", o->endpoint);
-    if (host_need_db(h, err) != ERR_OK || release_get(h->opt.db, from ? from : live, a, &parent, err) != ERR_OK)
+        return err_set(err, ERR_NOT_FOUND, "endpoint %s has no live release to start from",
+                       o->endpoint);
+    if (host_need_db(h, err) != ERR_OK ||
+        release_get(h->opt.db, from ? from : live, a, &parent, err) != ERR_OK)
         return err->code;
     doc = json_copy(a, parent.doc);
     if (isfinite(threshold))
@@ -203,13 +226,20 @@ enum err_code release_derive(struct release_host *h, int64_t from, double thresh
     if (json_len(set) > 0 && apply_settings(doc, set, a, err) != ERR_OK)
         return err->code;
     if (json_eq(doc, parent.doc))
-        return err_set(err, ERR_INVALID, "nothing changes against r%lld: give --threshold or --set KEY=VALUE", (long long)parent.number);
+        return err_set(err, ERR_INVALID,
+                       "nothing changes against r%lld: give --threshold or --set KEY=VALUE",
+                       (long long)parent.number);
     json_set(a, doc, "kind",
-             json_cstr(a, RELEASE_KIND_NAMES[isfinite(threshold) ? RELEASE_THRESHOLD : RELEASE_SERVING]));
+             json_cstr(
+                 a, RELEASE_KIND_NAMES[isfinite(threshold) ? RELEASE_THRESHOLD : RELEASE_SERVING]));
     json_set(a, doc, "endpoint", json_cstr(a, o->endpoint));
     return store(h, doc, o,
-                 &(struct release_new){.parent = parent.number, .project = parent.project, .revision = parent.revision,
-                                       .model = parent.model, .model_version = parent.model_version, .run_id = parent.run_id},
+                 &(struct release_new){.parent = parent.number,
+                                       .project = parent.project,
+                                       .revision = parent.revision,
+                                       .model = parent.model,
+                                       .model_version = parent.model_version,
+                                       .run_id = parent.run_id},
                  ret_number, err);
 }
 
@@ -223,26 +253,34 @@ static bool is_approved_by(const struct release *r, const char *role)
 }
 
 /* The sentence of a refusal, or ERR_OK. */
-static enum err_code may_approve(const struct release *r, const char *role, const char *actor, struct err *err)
+static enum err_code may_approve(const struct release *r, const char *role, const char *actor,
+                                 struct err *err)
 {
-    if (strcmp(role, APPROVAL_ROLE_NAMES[APPROVAL_ML]) != 0 && strcmp(role, APPROVAL_ROLE_NAMES[APPROVAL_BUSINESS]) != 0)
+    if (strcmp(role, APPROVAL_ROLE_NAMES[APPROVAL_ML]) != 0 &&
+        strcmp(role, APPROVAL_ROLE_NAMES[APPROVAL_BUSINESS]) != 0)
         return err_set(err, ERR_INVALID, "\"%s\" is no role that approves: ml or business", role);
     if (r->state == RELEASE_DRAFT)
-        return err_set(err, ERR_REFUSED, "r%lld has not passed its gates: nothing to approve yet", (long long)r->number);
+        return err_set(err, ERR_REFUSED, "r%lld has not passed its gates: nothing to approve yet",
+                       (long long)r->number);
     if (r->state != RELEASE_GATED)
-        return err_set(err, ERR_REFUSED, "r%lld is %s: only a gated release is approved", (long long)r->number,
-                       RELEASE_STATE_NAMES[r->state]);
+        return err_set(err, ERR_REFUSED, "r%lld is %s: only a gated release is approved",
+                       (long long)r->number, RELEASE_STATE_NAMES[r->state]);
     if (strcmp(r->author, actor) == 0)
-        return err_set(err, ERR_FORBIDDEN, "%s is the author of r%lld: somebody else approves it", actor, (long long)r->number);
+        return err_set(err, ERR_FORBIDDEN, "%s is the author of r%lld: somebody else approves it",
+                       actor, (long long)r->number);
     if (!str_is(json_get_str(r->report, "digest"), r->digest))
-        return err_set(err, ERR_REFUSED, "the gate report of r%lld is about other content: gate it again", (long long)r->number);
+        return err_set(err, ERR_REFUSED,
+                       "the gate report of r%lld is about other content: gate it again",
+                       (long long)r->number);
     if (is_approved_by(r, role))
-        return err_set(err, ERR_EXISTS, "r%lld is approved by %s already", (long long)r->number, role);
+        return err_set(err, ERR_EXISTS, "r%lld is approved by %s already", (long long)r->number,
+                       role);
     return ERR_OK;
 }
 
-enum err_code release_approve(struct release_host *h, int64_t number, const char *role, const char *actor, const char *reason,
-                              struct arena *a, struct json **ret, struct err *err)
+enum err_code release_approve(struct release_host *h, int64_t number, const char *role,
+                              const char *actor, const char *reason, struct arena *a,
+                              struct json **ret, struct err *err)
 {
     struct release r;
     struct json *list, *one = json_obj(a), *missing = json_arr(a), *out = json_obj(a);
@@ -265,21 +303,28 @@ enum err_code release_approve(struct release_host *h, int64_t number, const char
     for (size_t i = 0; i < json_len(needs); i++)
         if (!is_approved_by(&r, json_at(needs, i)->u.s.p))
             json_add(a, missing, json_copy(a, json_at(needs, i)));
-    if (json_len(missing) == 0 && release_move(h->opt.db, number, RELEASE_APPROVED, actor, reason, now, err) != ERR_OK)
+    if (json_len(missing) == 0 &&
+        release_move(h->opt.db, number, RELEASE_APPROVED, actor, reason, now, err) != ERR_OK)
         return err->code;
     json_set(a, out, "release", json_fmt(a, "r%lld", (long long)number));
-    json_set(a, out, "state", json_cstr(a, RELEASE_STATE_NAMES[json_len(missing) == 0 ? RELEASE_APPROVED : RELEASE_GATED]));
+    json_set(
+        a, out, "state",
+        json_cstr(a,
+                  RELEASE_STATE_NAMES[json_len(missing) == 0 ? RELEASE_APPROVED : RELEASE_GATED]));
     json_set(a, out, "missing", missing);
     *ret = out;
-    return host_audit(h, actor, "release.approve", str_printf(a, "release:r%lld", (long long)number), reason, one, err);
+    return host_audit(h, actor, "release.approve",
+                      str_printf(a, "release:r%lld", (long long)number), reason, one, err);
 }
 
-enum err_code release_reject(struct release_host *h, int64_t number, const char *actor, const char *reason, struct err *err)
+enum err_code release_reject(struct release_host *h, int64_t number, const char *actor,
+                             const char *reason, struct err *err)
 {
     char object[48];
 
     if (host_need_db(h, err) != ERR_OK ||
-        release_move(h->opt.db, number, RELEASE_REJECTED, actor, reason, clock_now_us(&h->opt.clock), err) != ERR_OK)
+        release_move(h->opt.db, number, RELEASE_REJECTED, actor, reason,
+                     clock_now_us(&h->opt.clock), err) != ERR_OK)
         return err->code;
     (void)snprintf(object, sizeof(object), "release:r%lld", (long long)number);
     return host_audit(h, actor, "release.reject", object, reason, NULL, err);

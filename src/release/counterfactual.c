@@ -9,9 +9,9 @@
 #include "release/release.h"
 #include "stats/perf.h"
 
-#define LABELS_BYTES  ((size_t)2 << 30)
-#define RECORD_BYTES  ((size_t)16 << 20)
-#define KEY_BYTES     17 /* kind, then 16 bytes */
+#define LABELS_BYTES ((size_t)2 << 30)
+#define RECORD_BYTES ((size_t)16 << 20)
+#define KEY_BYTES    17 /* kind, then 16 bytes */
 
 struct comparison {
     const struct counterfactual_order *o;
@@ -96,11 +96,13 @@ static bool is_wanted(const struct comparison *c, const struct prediction_record
 {
     int64_t at = c->o->is_replay && r->event_us != AT_US_NONE ? r->event_us : r->wall_us;
 
-    if (!str_is(r->endpoint, c->o->endpoint) || (r->role != ROLE_LIVE && r->role != ROLE_CANARY) || r->n_scores == 0)
+    if (!str_is(r->endpoint, c->o->endpoint) || (r->role != ROLE_LIVE && r->role != ROLE_CANARY) ||
+        r->n_scores == 0)
         return false;
     if (r->status != RECORD_OK && r->status != RECORD_RESCUED)
         return false;
-    return (c->o->from_us == AT_US_NONE || at >= c->o->from_us) && (c->o->to_us == AT_US_NONE || at < c->o->to_us);
+    return (c->o->from_us == AT_US_NONE || at >= c->o->from_us) &&
+           (c->o->to_us == AT_US_NONE || at < c->o->to_us);
 }
 
 static double score_at(const struct prediction_record *r)
@@ -108,7 +110,8 @@ static double score_at(const struct prediction_record *r)
     return r->scores[r->n_scores == 2 ? 1 : 0];
 }
 
-static void compare_one(struct comparison *c, const struct prediction_record *r, const struct record_schema *schema)
+static void compare_one(struct comparison *c, const struct prediction_record *r,
+                        const struct record_schema *schema)
 {
     struct runtime_answer ans;
     struct err none = ERR_INIT;
@@ -123,7 +126,8 @@ static void compare_one(struct comparison *c, const struct prediction_record *r,
     }
     c->n_stale += ans.features.is_default ? 1 : 0;
     theirs = (double)ans.scores[runtime_n_outputs(c->runtime) == 2 ? 1 : 0];
-    c->n_flips += isfinite(r->decision) && isfinite(ans.decision) && r->decision != ans.decision ? 1 : 0;
+    c->n_flips +=
+        isfinite(r->decision) && isfinite(ans.decision) && r->decision != ans.decision ? 1 : 0;
     perf_add_score(&c->answered, mine);
     perf_add_score(&c->other, theirs);
     if (!label || !isfinite(*label))
@@ -153,15 +157,19 @@ static enum err_code records_read(struct comparison *c, struct err *err)
     return code;
 }
 
-static struct json *metrics_json(const struct perf_window *w, enum metric_task task, struct arena *a)
+static struct json *metrics_json(const struct perf_window *w, enum metric_task task,
+                                 struct arena *a)
 {
-    static const enum metric_id SHOWN[] = {METRIC_ROC_AUC, METRIC_LOG_LOSS, METRIC_NORMALIZED_LOG_LOSS, METRIC_BRIER,
-                                           METRIC_CALIBRATION, METRIC_ACCURACY, METRIC_F1, METRIC_RMSE, METRIC_MAE};
+    static const enum metric_id SHOWN[] = {
+        METRIC_ROC_AUC, METRIC_LOG_LOSS,    METRIC_NORMALIZED_LOG_LOSS,
+        METRIC_BRIER,   METRIC_CALIBRATION, METRIC_ACCURACY,
+        METRIC_F1,      METRIC_RMSE,        METRIC_MAE};
     struct json *o = json_obj(a);
 
     for (size_t i = 0; i < ARRAY_LEN(SHOWN); i++)
         if (metric_info(SHOWN[i])->tasks & (1U << task))
-            json_set(a, o, metric_info(SHOWN[i])->name, json_num(a, perf_metric(w, task, SHOWN[i])));
+            json_set(a, o, metric_info(SHOWN[i])->name,
+                     json_num(a, perf_metric(w, task, SHOWN[i])));
     return o;
 }
 
@@ -182,11 +190,13 @@ static struct json *comparison_json(const struct comparison *c, struct arena *a)
     return json_set(a, o, "other", metrics_json(&c->other, c->task, a));
 }
 
-enum err_code release_counterfactual(struct db *db, const struct counterfactual_order *o, struct arena *a, struct json **ret,
-                                     struct err *err)
+enum err_code release_counterfactual(struct db *db, const struct counterfactual_order *o,
+                                     struct arena *a, struct json **ret, struct err *err)
 {
     struct comparison *c = calloc(1, sizeof(*c));
-    struct runtime_source src = {.blobs = o->blobs, .cache_dir = str_printf(a, "%s/serving/models", o->home), .online = o->online};
+    struct runtime_source src = {.blobs = o->blobs,
+                                 .cache_dir = str_printf(a, "%s/serving/models", o->home),
+                                 .online = o->online};
     struct release r;
     enum err_code code;
 

@@ -25,7 +25,8 @@ struct counterfactual_order {
 };
 
 /* *ret {endpoint, release, from, to, requests, labelled, flips, answered: {metrics}, other: {metrics}}. Cost: about 10 us a request. */
-enum err_code release_counterfactual(struct db *db, const struct counterfactual_order *o, struct arena *a, struct json **ret,
+enum err_code release_counterfactual(struct db *db, const struct counterfactual_order *o,
+                                     struct arena *a, struct json **ret,
                                      struct err *err) MUST_CHECK;
 
 #endif

@@ -28,14 +28,16 @@ static double report_goodness(const struct json *report)
         const struct json *rule = json_at(rules, i);
         enum metric_id m;
         double v;
-        if (metric_from_name(json_get_str(json_get(rule, "rule"), "metric"), &m) && json_as_f64(json_get(rule, "candidate"), &v))
+        if (metric_from_name(json_get_str(json_get(rule, "rule"), "metric"), &m) &&
+            json_as_f64(json_get(rule, "candidate"), &v))
             return metric_goodness(m, v);
     }
     return NAN;
 }
 
-static enum err_code best_of(struct release_host *h, const struct endpoint_state *s, struct arena *a, const struct release *live,
-                             struct release *ret, struct err *err)
+static enum err_code best_of(struct release_host *h, const struct endpoint_state *s,
+                             struct arena *a, const struct release *live, struct release *ret,
+                             struct err *err)
 {
     double best = report_goodness(live->report);
 
@@ -58,7 +60,8 @@ static enum err_code best_of(struct release_host *h, const struct endpoint_state
     return ERR_OK;
 }
 
-static void peer_of(const struct release *r, const char *role, struct arena *a, struct pipeline_peer *ret)
+static void peer_of(const struct release *r, const char *role, struct arena *a,
+                    struct pipeline_peer *ret)
 {
     *ret = (struct pipeline_peer){.role = role,
                                   .tree = json_get_c(r->doc, "tree"),
@@ -66,8 +69,8 @@ static void peer_of(const struct release *r, const char *role, struct arena *a, 
                                   .label = str_printf(a, "r%lld", (long long)r->number)};
 }
 
-enum err_code release_peers(struct release_host *h, const char *endpoint, struct arena *a, struct pipeline_peer ret[2],
-                            size_t *ret_n, struct err *err)
+enum err_code release_peers(struct release_host *h, const char *endpoint, struct arena *a,
+                            struct pipeline_peer ret[2], size_t *ret_n, struct err *err)
 {
     struct endpoint_state s;
     struct release live, best;
@@ -103,24 +106,35 @@ static const struct json *field_named(const struct json *fields, struct str name
 }
 
 /* Old clients must go on: no new required field, no changed type, no field gone that was required. */
-static struct json *interface_json(const struct json *live, const struct json *candidate, struct arena *a)
+static struct json *interface_json(const struct json *live, const struct json *candidate,
+                                   struct arena *a)
 {
     const struct json *old = json_get(live, "signature"), *new_ = json_get(candidate, "signature");
 
     if (!live || !old || !new_)
-        return verdict_json(true, live ? "the live release declares no request fields" : "the first release", a);
+        return verdict_json(
+            true, live ? "the live release declares no request fields" : "the first release", a);
     for (size_t i = 0; i < json_len(new_); i++) {
         const struct json *f = json_at(new_, i), *was = field_named(old, json_get_str(f, "name"));
         struct str name = json_get_str(f, "name");
         if (!was && json_get_bool(f, "required", true))
-            return verdict_json(false, str_printf(a, "field %.*s is new and required: requests of today would be refused", STR_ARG(name)), a);
+            return verdict_json(
+                false,
+                str_printf(a, "field %.*s is new and required: requests of today would be refused",
+                           STR_ARG(name)),
+                a);
         if (was && !str_eq(json_get_str(was, "type"), json_get_str(f, "type")))
-            return verdict_json(false, str_printf(a, "field %.*s changes from %.*s to %.*s", STR_ARG(name),
-                                                  STR_ARG(json_get_str(was, "type")), STR_ARG(json_get_str(f, "type"))), a);
+            return verdict_json(false,
+                                str_printf(a, "field %.*s changes from %.*s to %.*s", STR_ARG(name),
+                                           STR_ARG(json_get_str(was, "type")),
+                                           STR_ARG(json_get_str(f, "type"))),
+                                a);
         if (was && json_get_bool(f, "required", true) && !json_get_bool(was, "required", true))
-            return verdict_json(false, str_printf(a, "field %.*s becomes required", STR_ARG(name)), a);
+            return verdict_json(false, str_printf(a, "field %.*s becomes required", STR_ARG(name)),
+                                a);
     }
-    return verdict_json(true, "every request that is answered today is answered by this release", a);
+    return verdict_json(true, "every request that is answered today is answered by this release",
+                        a);
 }
 
 static struct json *checks_json(const struct json *checks, struct arena *a)
@@ -133,12 +147,14 @@ static struct json *checks_json(const struct json *checks, struct arena *a)
     o = json_copy(a, checks);
     json_set(a, o, "verdict", json_cstr(a, is_good ? "pass" : "fail"));
     if (!json_get(checks, "why"))
-        json_set(a, o, "why", json_cstr(a, is_good ? "no blocking check failed" : "a blocking check failed"));
+        json_set(a, o, "why",
+                 json_cstr(a, is_good ? "no blocking check failed" : "a blocking check failed"));
     return o;
 }
 
 /* Does this report hold the comparisons that the rules ask for, with what is live now? */
-static bool report_fits(const struct gating *g, const struct json *report, const struct pipeline_peer *peers, size_t n_peers)
+static bool report_fits(const struct gating *g, const struct json *report,
+                        const struct pipeline_peer *peers, size_t n_peers)
 {
     double threshold = json_get_f64(g->r.doc, "threshold", NAN);
     double used = json_get_f64(json_path(report, "models.candidate.threshold"), "value", NAN);
@@ -153,15 +169,17 @@ static bool report_fits(const struct gating *g, const struct json *report, const
     return true;
 }
 
-static enum err_code report_make(struct gating *g, const struct pipeline_result *run, const struct pipeline_peer *peers,
-                                 size_t n_peers, const struct json **ret, struct err *err)
+static enum err_code report_make(struct gating *g, const struct pipeline_result *run,
+                                 const struct pipeline_peer *peers, size_t n_peers,
+                                 const struct json **ret, struct err *err)
 {
     struct pipeline_model models[4] = {{.role = "candidate",
                                         .tree = json_get_c(g->r.doc, "tree"),
                                         .revision = g->r.revision,
                                         .label = str_printf(g->a, "r%lld", (long long)g->r.number),
                                         .threshold = json_get_f64(g->r.doc, "threshold", NAN)}};
-    struct pipeline_models all = {.p = models, .n = 1, .gates = gate_rules_json(&g->policy.release.gates, g->a)};
+    struct pipeline_models all = {
+        .p = models, .n = 1, .gates = gate_rules_json(&g->policy.release.gates, g->a)};
     struct json *report;
 
     for (size_t i = 0; i < n_peers; i++) {
@@ -170,9 +188,12 @@ static enum err_code report_make(struct gating *g, const struct pipeline_result 
         if (release_parse(str_c(peers[i].label), &number, err) != ERR_OK ||
             release_get(g->h->opt.db, number, g->a, &peer, err) != ERR_OK)
             return err->code;
-        models[all.n++] = (struct pipeline_model){.role = peers[i].role, .tree = peers[i].tree, .revision = peers[i].revision,
-                                                  .label = peers[i].label,
-                                                  .threshold = json_get_f64(peer.doc, "threshold", NAN)};
+        models[all.n++] =
+            (struct pipeline_model){.role = peers[i].role,
+                                    .tree = peers[i].tree,
+                                    .revision = peers[i].revision,
+                                    .label = peers[i].label,
+                                    .threshold = json_get_f64(peer.doc, "threshold", NAN)};
     }
     if (pipeline_evaluate(g->h->opt.pipeline, run->run_id, &all, g->a, &report, err) != ERR_OK)
         return err->code;
@@ -180,8 +201,8 @@ static enum err_code report_make(struct gating *g, const struct pipeline_result 
     return ERR_OK;
 }
 
-enum err_code release_run_load(struct release_host *h, const char *run_id, struct arena *a, struct pipeline_result *ret,
-                               struct err *err)
+enum err_code release_run_load(struct release_host *h, const char *run_id, struct arena *a,
+                               struct pipeline_result *ret, struct err *err)
 {
     struct run child;
     const char *parent = NULL;
@@ -201,7 +222,8 @@ enum err_code release_run_load(struct release_host *h, const char *run_id, struc
 }
 
 /* The evaluation to judge by. NULL when there is none to be had (a model without a run): rules that need it stay open. */
-static enum err_code report_get(struct gating *g, struct pipeline_result *run, const struct json **ret, struct err *err)
+static enum err_code report_get(struct gating *g, struct pipeline_result *run,
+                                const struct json **ret, struct err *err)
 {
     struct pipeline_peer peers[2];
     size_t n_peers = 0;
@@ -224,7 +246,8 @@ static enum err_code report_get(struct gating *g, struct pipeline_result *run, c
     return report_make(g, run, peers, n_peers, ret, err);
 }
 
-static enum err_code judge(struct gating *g, struct gate_outcome *ret, const struct json **ret_report, struct err *err)
+static enum err_code judge(struct gating *g, struct gate_outcome *ret,
+                           const struct json **ret_report, struct err *err)
 {
     struct pipeline_result run = {0};
     struct gate_documents docs = {.has_incumbent = g->state.live > 0};
@@ -235,9 +258,11 @@ static enum err_code judge(struct gating *g, struct gate_outcome *ret, const str
         return err_wrap(err, "evaluate r%lld", (long long)g->r.number);
     *ret_report = docs.report;
     docs.checks = checks_json(run.checks, g->a);
-    docs.loads = verdict_json(code == ERR_OK || code == ERR_REFUSED,
-                              code == ERR_OK || code == ERR_REFUSED ? "the serving engine loads it" : load.msg, g->a);
-    docs.regression = verdict_json(code == ERR_OK, code == ERR_OK ? "answers as the evaluation did" : load.msg, g->a);
+    docs.loads = verdict_json(
+        code == ERR_OK || code == ERR_REFUSED,
+        code == ERR_OK || code == ERR_REFUSED ? "the serving engine loads it" : load.msg, g->a);
+    docs.regression = verdict_json(
+        code == ERR_OK, code == ERR_OK ? "answers as the evaluation did" : load.msg, g->a);
     docs.interface = interface_json(g->state.live > 0 ? g->state.live_doc : NULL, g->r.doc, g->a);
     return gate_judge(&g->policy.release.gates, &docs, g->a, ret, err);
 }
@@ -254,7 +279,8 @@ static struct json *needs_json(const struct gating *g)
 }
 
 /* A first release without declared gates has nothing that could say no but loading: that is said, not hidden. */
-static enum err_code settle(struct gating *g, enum verdict verdict, const struct json *needs, struct err *err)
+static enum err_code settle(struct gating *g, enum verdict verdict, const struct json *needs,
+                            struct err *err)
 {
     int64_t now = clock_now_us(&g->h->opt.clock);
     struct db *db = g->h->opt.db;
@@ -262,15 +288,19 @@ static enum err_code settle(struct gating *g, enum verdict verdict, const struct
     if (g->r.state != RELEASE_DRAFT || verdict == VERDICT_OPEN)
         return ERR_OK;
     if (verdict == VERDICT_FAIL)
-        return release_move(db, g->r.number, RELEASE_REJECTED, "pawl:gates", "a gate failed", now, err);
-    if (release_move(db, g->r.number, RELEASE_GATED, "pawl:gates", "all gates passed", now, err) != ERR_OK)
+        return release_move(db, g->r.number, RELEASE_REJECTED, "pawl:gates", "a gate failed", now,
+                            err);
+    if (release_move(db, g->r.number, RELEASE_GATED, "pawl:gates", "all gates passed", now, err) !=
+        ERR_OK)
         return err->code;
     if (json_len(needs) > 0)
         return ERR_OK;
-    return release_move(db, g->r.number, RELEASE_APPROVED, "pawl:gates", "nobody must agree", now, err);
+    return release_move(db, g->r.number, RELEASE_APPROVED, "pawl:gates", "nobody must agree", now,
+                        err);
 }
 
-enum err_code release_gate(struct release_host *h, int64_t number, struct arena *a, struct json **ret, struct err *err)
+enum err_code release_gate(struct release_host *h, int64_t number, struct arena *a,
+                           struct json **ret, struct err *err)
 {
     struct gating g = {.h = h, .a = a, .policy_of = "this release"};
     struct gate_outcome o;
@@ -294,11 +324,15 @@ enum err_code release_gate(struct release_host *h, int64_t number, struct arena 
     json_set(a, doc, "release", json_fmt(a, "r%lld", (long long)number));
     json_set(a, doc, "digest", json_cstr(a, g.r.digest));
     json_set(a, doc, "policy_of", json_cstr(a, g.policy_of));
-    json_set(a, doc, "benchmark", report && json_get(report, "benchmark") ? json_copy(a, json_get(report, "benchmark")) : NULL);
+    json_set(a, doc, "benchmark",
+             report && json_get(report, "benchmark") ? json_copy(a, json_get(report, "benchmark"))
+                                                     : NULL);
     json_set(a, doc, "needs_approval", needs);
-    json_set(a, doc, "policy_changes", g.r.policy_changes ? json_copy(a, g.r.policy_changes) : NULL);
+    json_set(a, doc, "policy_changes",
+             g.r.policy_changes ? json_copy(a, g.r.policy_changes) : NULL);
     json_set(a, doc, "at", json_time(a, clock_now_us(&h->opt.clock)));
-    if (release_set_report(h->opt.db, number, doc, err) != ERR_OK || settle(&g, o.verdict, needs, err) != ERR_OK)
+    if (release_set_report(h->opt.db, number, doc, err) != ERR_OK ||
+        settle(&g, o.verdict, needs, err) != ERR_OK)
         return err->code;
     *ret = doc;
     return ERR_OK;

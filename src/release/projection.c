@@ -56,14 +56,19 @@ static enum err_code decision_row(struct db_tx *tx, const struct record *r, stru
     if (json_get(r->json, "extra"))
         code = json_write(json_get(r->json, "extra"), JSON_COMPACT, &extra, err);
     if (code == ERR_OK)
-        code = db_exec(tx, err,
-                       "INSERT INTO endpoint_decisions (generation, endpoint, kind, actor, reason, before_release, after_release, "
-                       "candidate, rollout, event_us, at_us, extra) VALUES (?,?,?,?,?,?,?,?,?,?,?,?) "
-                       "ON CONFLICT (generation) DO NOTHING",
-                       "issss" "iiiiii" "s", (int64_t)r->gen, r->e->name, text_at(r->json, "kind", ""),
-                       text_at(r->json, "actor", "unknown"), text_at(r->json, "reason", ""), number_of(r->json, "before"),
-                       number_of(r->json, "after"), r->e->rollout.candidate, r->e->rollout.id, r->e->changed_us, r->at_us,
-                       extra.n ? extra.p : NULL);
+        code = db_exec(
+            tx, err,
+            "INSERT INTO endpoint_decisions (generation, endpoint, kind, actor, reason, "
+            "before_release, after_release, "
+            "candidate, rollout, event_us, at_us, extra) VALUES (?,?,?,?,?,?,?,?,?,?,?,?) "
+            "ON CONFLICT (generation) DO NOTHING",
+            "issss"
+            "iiiiii"
+            "s",
+            (int64_t)r->gen, r->e->name, text_at(r->json, "kind", ""),
+            text_at(r->json, "actor", "unknown"), text_at(r->json, "reason", ""),
+            number_of(r->json, "before"), number_of(r->json, "after"), r->e->rollout.candidate,
+            r->e->rollout.id, r->e->changed_us, r->at_us, extra.n ? extra.p : NULL);
     buf_fini(&extra);
     return code;
 }
@@ -74,14 +79,18 @@ static enum err_code endpoint_row(struct db_tx *tx, const struct record *r, stru
     const struct book_origin *o = book_origin(r->e, r->e->live);
 
     return db_exec(tx, err,
-                   "INSERT INTO endpoints (name, generation, live, rollout, is_held, hold_reason, project, revision, updated_us) "
-                   "VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT (name) DO UPDATE SET generation = excluded.generation, "
+                   "INSERT INTO endpoints (name, generation, live, rollout, is_held, hold_reason, "
+                   "project, revision, updated_us) "
+                   "VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT (name) DO UPDATE SET generation = "
+                   "excluded.generation, "
                    "live = excluded.live, rollout = excluded.rollout, is_held = excluded.is_held, "
-                   "hold_reason = excluded.hold_reason, project = excluded.project, revision = excluded.revision, "
+                   "hold_reason = excluded.hold_reason, project = excluded.project, revision = "
+                   "excluded.revision, "
                    "updated_us = excluded.updated_us",
-                   "siiiisssi", r->e->name, (int64_t)r->gen, r->e->live, r->e->has_rollout ? r->e->rollout.id : (int64_t)0,
-                   (int64_t)json_get_bool(state, "held", false),
-                   json_get_c(state, "hold_reason"), o ? o->project : NULL, o ? o->revision : NULL, r->at_us);
+                   "siiiisssi", r->e->name, (int64_t)r->gen, r->e->live,
+                   r->e->has_rollout ? r->e->rollout.id : (int64_t)0,
+                   (int64_t)json_get_bool(state, "held", false), json_get_c(state, "hold_reason"),
+                   o ? o->project : NULL, o ? o->revision : NULL, r->at_us);
 }
 
 static enum err_code rollout_row(struct db_tx *tx, const struct record *r, struct err *err)
@@ -95,31 +104,37 @@ static enum err_code rollout_row(struct db_tx *tx, const struct record *r, struc
     buf_init(&doc, (size_t)16 << 20);
     code = json_write(rollout_json(ro, r->a), JSON_COMPACT, &doc, err);
     if (code == ERR_OK)
-        code = db_exec(tx, err,
-                       "INSERT INTO rollouts (id, endpoint, candidate, incumbent, state, step, started_us, doc, reason) "
-                       "VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET state = excluded.state, "
-                       "step = excluded.step, doc = excluded.doc, reason = excluded.reason",
-                       "isiisiits", ro->id, r->e->name, ro->candidate, ro->incumbent, ROLLOUT_STATE_NAMES[ro->state],
-                       (int64_t)ro->step, ro->started_us, buf_view(&doc), ro->reason);
+        code = db_exec(
+            tx, err,
+            "INSERT INTO rollouts (id, endpoint, candidate, incumbent, state, step, started_us, "
+            "doc, reason) "
+            "VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET state = excluded.state, "
+            "step = excluded.step, doc = excluded.doc, reason = excluded.reason",
+            "isiisiits", ro->id, r->e->name, ro->candidate, ro->incumbent,
+            ROLLOUT_STATE_NAMES[ro->state], (int64_t)ro->step, ro->started_us, buf_view(&doc),
+            ro->reason);
     if (code == ERR_OK && rollout_is_over(ro->state))
-        code = db_exec(tx, err, "UPDATE rollouts SET ended_us = ? WHERE id = ? AND ended_us IS NULL", "ii", r->e->changed_us,
-                       ro->id);
+        code =
+            db_exec(tx, err, "UPDATE rollouts SET ended_us = ? WHERE id = ? AND ended_us IS NULL",
+                    "ii", r->e->changed_us, ro->id);
     buf_fini(&doc);
     return code;
 }
 
-static enum err_code move(struct db_tx *tx, const struct record *r, int64_t number, enum release_state to, struct err *err)
+static enum err_code move(struct db_tx *tx, const struct record *r, int64_t number,
+                          enum release_state to, struct err *err)
 {
     enum err_code code;
 
     if (number <= 0)
         return ERR_OK;
-    code = release_move_tx(tx, number, to, text_at(r->json, "actor", "unknown"), text_at(r->json, "reason", ""), r->at_us, err);
+    code = release_move_tx(tx, number, to, text_at(r->json, "actor", "unknown"),
+                           text_at(r->json, "reason", ""), r->at_us, err);
     if (code != ERR_REFUSED && code != ERR_NOT_FOUND)
         return code;
     err_reset(err); /* the journal is the truth */
-    return db_exec(tx, err, "UPDATE releases SET state = ?, updated_us = ? WHERE number = ?", "sii", RELEASE_STATE_NAMES[to],
-                   r->at_us, number);
+    return db_exec(tx, err, "UPDATE releases SET state = ?, updated_us = ? WHERE number = ?", "sii",
+                   RELEASE_STATE_NAMES[to], r->at_us, number);
 }
 
 static enum err_code moves(struct db_tx *tx, const struct record *r, struct err *err)
@@ -165,10 +180,12 @@ static enum err_code alias(struct db_tx *tx, const struct record *r, struct err 
 
     if (r->e->live <= 0 || number_of(r->json, "before") == number_of(r->json, "after"))
         return ERR_OK;
-    code = db_query(tx, &rows, err, "SELECT model, model_version FROM releases WHERE number = ?", "i", r->e->live);
+    code = db_query(tx, &rows, err, "SELECT model, model_version FROM releases WHERE number = ?",
+                    "i", r->e->live);
     if (code != ERR_OK)
         return code;
-    if (db_next(rows) && !db_is_null(rows, 0) && parse_i64(db_str(rows, 1), &version, NULL) == ERR_OK)
+    if (db_next(rows) && !db_is_null(rows, 0) &&
+        parse_i64(db_str(rows, 1), &version, NULL) == ERR_OK)
         model = db_dup(rows, 0, r->a);
     if (db_done(rows, err) != ERR_OK)
         return err->code;
@@ -184,14 +201,15 @@ static enum err_code alias(struct db_tx *tx, const struct record *r, struct err 
 
 static enum err_code audit(struct db_tx *tx, const struct record *r, struct err *err)
 {
-    struct audit_entry e = {.at_us = r->at_us,
-                            .actor = text_at(r->json, "actor", "unknown"),
-                            .action = str_printf(r->a, "endpoint.%s", text_at(r->json, "kind", "")),
-                            .object = str_printf(r->a, "endpoint:%s", r->e->name),
-                            .before = str_printf(r->a, "r%lld", (long long)number_of(r->json, "before")),
-                            .after = str_printf(r->a, "r%lld", (long long)number_of(r->json, "after")),
-                            .reason = text_at(r->json, "reason", ""),
-                            .detail = json_get(r->json, "extra")};
+    struct audit_entry e = {
+        .at_us = r->at_us,
+        .actor = text_at(r->json, "actor", "unknown"),
+        .action = str_printf(r->a, "endpoint.%s", text_at(r->json, "kind", "")),
+        .object = str_printf(r->a, "endpoint:%s", r->e->name),
+        .before = str_printf(r->a, "r%lld", (long long)number_of(r->json, "before")),
+        .after = str_printf(r->a, "r%lld", (long long)number_of(r->json, "after")),
+        .reason = text_at(r->json, "reason", ""),
+        .detail = json_get(r->json, "extra")};
 
     if (!r->p->audit)
         return ERR_OK;
@@ -204,20 +222,24 @@ static enum err_code record_write(struct db_tx *tx, void *arg, struct err *err)
 {
     const struct record *r = arg;
     int64_t stored = 0;
-    enum err_code code = db_get_i64(tx, &stored, err, "SELECT generation FROM projections WHERE name = ?", "s", PROJECTION_NAME);
+    enum err_code code =
+        db_get_i64(tx, &stored, err, "SELECT generation FROM projections WHERE name = ?", "s",
+                   PROJECTION_NAME);
 
     if (code != ERR_OK && code != ERR_NOT_FOUND)
         return code;
     err_reset(err);
     if ((uint64_t)stored >= r->gen) /* another projection was first */
         return ERR_OK;
-    if (decision_row(tx, r, err) != ERR_OK || endpoint_row(tx, r, err) != ERR_OK || rollout_row(tx, r, err) != ERR_OK ||
-        moves(tx, r, err) != ERR_OK || alias(tx, r, err) != ERR_OK || audit(tx, r, err) != ERR_OK)
+    if (decision_row(tx, r, err) != ERR_OK || endpoint_row(tx, r, err) != ERR_OK ||
+        rollout_row(tx, r, err) != ERR_OK || moves(tx, r, err) != ERR_OK ||
+        alias(tx, r, err) != ERR_OK || audit(tx, r, err) != ERR_OK)
         return err->code;
-    return db_exec(tx, err,
-                   "INSERT INTO projections (name, generation) VALUES (?,?) ON CONFLICT (name) DO UPDATE SET "
-                   "generation = excluded.generation",
-                   "si", PROJECTION_NAME, (int64_t)r->gen);
+    return db_exec(
+        tx, err,
+        "INSERT INTO projections (name, generation) VALUES (?,?) ON CONFLICT (name) DO UPDATE SET "
+        "generation = excluded.generation",
+        "si", PROJECTION_NAME, (int64_t)r->gen);
 }
 
 static bool project_record(void *arg, uint64_t gen, int64_t at_us, const struct json *json)
@@ -231,7 +253,8 @@ static bool project_record(void *arg, uint64_t gen, int64_t at_us, const struct 
     if (gen <= p->stored)
         return true;
     r.e = book_find(&p->book, text_at(json, "endpoint", ""));
-    while (r.kind < SERVE_DECISION_N && !str_is(json_get_str(json, "kind"), SERVE_DECISION_NAMES[r.kind]))
+    while (r.kind < SERVE_DECISION_N &&
+           !str_is(json_get_str(json, "kind"), SERVE_DECISION_NAMES[r.kind]))
         r.kind++;
     p->code = db_write(p->db, record_write, &r, p->err);
     return p->code == ERR_OK;
@@ -240,7 +263,8 @@ static bool project_record(void *arg, uint64_t gen, int64_t at_us, const struct 
 static enum err_code stored_read(struct db_tx *tx, void *arg, struct err *err)
 {
     int64_t v = 0;
-    enum err_code code = db_get_i64(tx, &v, err, "SELECT generation FROM projections WHERE name = ?", "s", PROJECTION_NAME);
+    enum err_code code = db_get_i64(
+        tx, &v, err, "SELECT generation FROM projections WHERE name = ?", "s", PROJECTION_NAME);
 
     if (code != ERR_OK && code != ERR_NOT_FOUND)
         return code;
@@ -258,9 +282,11 @@ static enum err_code ticks_write(struct db_tx *tx, void *arg, struct err *err)
     for (size_t i = 0; i < h->n_ticks && code == ERR_OK; i++) {
         const struct pending_tick *t = &h->ticks[i];
         code = db_exec(tx, err,
-                       "INSERT INTO rollout_ticks (rollout, at_us, step, verdict, action, doc) VALUES (?,?,?,?,?,?) "
+                       "INSERT INTO rollout_ticks (rollout, at_us, step, verdict, action, doc) "
+                       "VALUES (?,?,?,?,?,?) "
                        "ON CONFLICT (rollout, at_us, step) DO NOTHING",
-                       "iiisss", t->rollout, t->at_us, (int64_t)t->step, t->verdict, t->action, t->doc);
+                       "iiisss", t->rollout, t->at_us, (int64_t)t->step, t->verdict, t->action,
+                       t->doc);
     }
     return code;
 }

@@ -29,8 +29,9 @@ static void plan_defaults(struct rollout_plan *p)
                                .expires_us = EXPIRES_DEFAULT_US,
                                .pair = 1};
     for (size_t i = 0; i < ARRAY_LEN(SHARES); i++)
-        p->steps[i] = (struct rollout_step){SHARES[i], SHARES[i] ? STEP_WINDOW_DEFAULT_US : 0,
-                                            SHARES[i] ? STEP_SAMPLES_DEFAULT : SHADOW_SAMPLES_DEFAULT};
+        p->steps[i] =
+            (struct rollout_step){SHARES[i], SHARES[i] ? STEP_WINDOW_DEFAULT_US : 0,
+                                  SHARES[i] ? STEP_SAMPLES_DEFAULT : SHADOW_SAMPLES_DEFAULT};
     p->n_steps = (int)ARRAY_LEN(SHARES);
     for (size_t i = 0; i < ARRAY_LEN(GUARDS_DEFAULT); i++)
         p->guards[i] = GUARDS_DEFAULT[i];
@@ -38,7 +39,8 @@ static void plan_defaults(struct rollout_plan *p)
 }
 
 /* ---- guardrails ---- */
-static bool guard_metric_decode(const struct cfg_node *n, struct guardrail *g, struct cfg_problems *ps)
+static bool guard_metric_decode(const struct cfg_node *n, struct guardrail *g,
+                                struct cfg_problems *ps)
 {
     static const struct {
         const char *name;
@@ -84,7 +86,8 @@ static unsigned guard_rules_of(enum guard_metric m)
     return 0;
 }
 
-static bool guard_rule_decode(const struct cfg_node *n, struct guardrail *g, struct cfg_problems *ps)
+static bool guard_rule_decode(const struct cfg_node *n, struct guardrail *g,
+                              struct cfg_problems *ps)
 {
     const struct cfg_node *found = NULL;
 
@@ -100,11 +103,14 @@ static bool guard_rule_decode(const struct cfg_node *n, struct guardrail *g, str
         g->rule = (enum guard_rule)r;
     }
     if (!found) {
-        cfg_error(ps, n, "a guardrail says how much is too much: no_worse_by, times, changes_at_most or at_most");
+        cfg_error(ps, n,
+                  "a guardrail says how much is too much: no_worse_by, times, changes_at_most or "
+                  "at_most");
         return false;
     }
     if (!(guard_rules_of(g->metric) & (1U << g->rule))) {
-        cfg_error(ps, found, "%s does not go with %s", GUARD_RULE_NAMES[g->rule], GUARD_METRIC_NAMES[g->metric]);
+        cfg_error(ps, found, "%s does not go with %s", GUARD_RULE_NAMES[g->rule],
+                  GUARD_METRIC_NAMES[g->metric]);
         return false;
     }
     if (g->rule == GUARD_TIMES)
@@ -114,8 +120,9 @@ static bool guard_rule_decode(const struct cfg_node *n, struct guardrail *g, str
 
 static bool guard_decode(const struct cfg_node *n, struct guardrail *g, struct cfg_problems *ps)
 {
-    static const char *const KEYS[] = {"metric", "no_worse_by", "times", "changes_at_most", "at_most",
-                                       "margin", "required",    "when",  "owner"};
+    static const char *const KEYS[] = {"metric",          "no_worse_by", "times",
+                                       "changes_at_most", "at_most",     "margin",
+                                       "required",        "when",        "owner"};
     struct str when;
 
     *g = (struct guardrail){.is_required = true, .margin = 0.01};
@@ -124,26 +131,31 @@ static bool guard_decode(const struct cfg_node *n, struct guardrail *g, struct c
     if (!guard_metric_decode(cfg_require(n, "metric", ps), g, ps) || !guard_rule_decode(n, g, ps))
         return false;
     if (!(g->value > 0)) {
-        cfg_error(ps, n, "the margin of a guardrail is above 0: nothing can be shown to change by nothing");
+        cfg_error(
+            ps, n,
+            "the margin of a guardrail is above 0: nothing can be shown to change by nothing");
         return false;
     }
     if (cfg_get(n, "margin"))
         (void)cfg_ratio(cfg_get(n, "margin"), "margin", &g->margin, ps);
     if (cfg_get(n, "required"))
         (void)cfg_bool(cfg_get(n, "required"), "required", &g->is_required, ps);
-    if (cfg_get(n, "when") && cfg_str(cfg_get(n, "when"), "when", &when, ps) && !str_is(when, "labels"))
+    if (cfg_get(n, "when") && cfg_str(cfg_get(n, "when"), "when", &when, ps) &&
+        !str_is(when, "labels"))
         cfg_error(ps, cfg_get(n, "when"), "a guardrail's `when` is \"labels\"");
     return true;
 }
 
-static void guards_decode(const struct cfg_node *list, struct rollout_plan *p, struct cfg_problems *ps)
+static void guards_decode(const struct cfg_node *list, struct rollout_plan *p,
+                          struct cfg_problems *ps)
 {
     if (!list || !cfg_is_list(list, "guardrails", ps))
         return;
     p->n_guards = 0;
     for (size_t i = 0; i < list->n; i++) {
         if (p->n_guards == ROLLOUT_GUARDS_MAX) {
-            cfg_error(ps, list->items[i], "a rollout has at most %d guardrails", ROLLOUT_GUARDS_MAX);
+            cfg_error(ps, list->items[i], "a rollout has at most %d guardrails",
+                      ROLLOUT_GUARDS_MAX);
             return;
         }
         if (guard_decode(list->items[i], &p->guards[p->n_guards], ps))
@@ -171,8 +183,8 @@ static void shadow_decode(const struct cfg_node *n, struct rollout_plan *p, stru
     p->steps[p->n_steps++] = s;
 }
 
-static void shares_decode(const struct cfg_node *list, const struct rollout_step *like, struct rollout_plan *p,
-                          struct cfg_problems *ps)
+static void shares_decode(const struct cfg_node *list, const struct rollout_step *like,
+                          struct rollout_plan *p, struct cfg_problems *ps)
 {
     int last = 0;
 
@@ -199,9 +211,11 @@ static void shares_decode(const struct cfg_node *list, const struct rollout_step
         cfg_error(ps, list, "the last step is 100%%");
 }
 
-static void canary_decode(const struct cfg_node *n, struct arena *a, struct rollout_plan *p, struct cfg_problems *ps)
+static void canary_decode(const struct cfg_node *n, struct arena *a, struct rollout_plan *p,
+                          struct cfg_problems *ps)
 {
-    static const char *const KEYS[] = {"steps", "window", "samples", "sticky_by", "expires", "alpha", "fuse", "min_requests", "pair"};
+    static const char *const KEYS[] = {"steps", "window", "samples",      "sticky_by", "expires",
+                                       "alpha", "fuse",   "min_requests", "pair"};
     struct rollout_step like = {0, STEP_WINDOW_DEFAULT_US, STEP_SAMPLES_DEFAULT};
     struct str *sticky = NULL, pair;
     const char **names;
@@ -220,14 +234,16 @@ static void canary_decode(const struct cfg_node *n, struct arena *a, struct roll
     if (cfg_get(n, "fuse"))
         (void)cfg_ratio(cfg_get(n, "fuse"), "fuse", &p->fuse, ps);
     if (cfg_get(n, "min_requests"))
-        (void)cfg_i64(cfg_get(n, "min_requests"), "min_requests", 1, INT64_C(1) << 40, &p->min_requests, ps);
+        (void)cfg_i64(cfg_get(n, "min_requests"), "min_requests", 1, INT64_C(1) << 40,
+                      &p->min_requests, ps);
     if (cfg_get(n, "pair") && cfg_str(cfg_get(n, "pair"), "pair", &pair, ps)) {
         if (str_is(pair, "all") || str_is(pair, "none"))
             p->pair = str_is(pair, "all") ? 1 : 0;
         else
             (void)cfg_ratio(cfg_get(n, "pair"), "pair", &p->pair, ps);
     }
-    if (!cfg_get(n, "sticky_by") || !cfg_str_list(cfg_get(n, "sticky_by"), "sticky_by", a, &sticky, &p->n_sticky, ps))
+    if (!cfg_get(n, "sticky_by") ||
+        !cfg_str_list(cfg_get(n, "sticky_by"), "sticky_by", a, &sticky, &p->n_sticky, ps))
         return;
     names = ARENA_NEW_N(a, const char *, p->n_sticky + 1);
     for (size_t i = 0; names && i < p->n_sticky; i++)
@@ -235,7 +251,8 @@ static void canary_decode(const struct cfg_node *n, struct arena *a, struct roll
     p->sticky_by = names;
 }
 
-static void rollout_decode(const struct cfg_node *n, struct arena *a, struct rollout_plan *p, struct cfg_problems *ps)
+static void rollout_decode(const struct cfg_node *n, struct arena *a, struct rollout_plan *p,
+                           struct cfg_problems *ps)
 {
     static const char *const KEYS[] = {"shadow", "canary", "guardrails"};
     struct rollout_plan defaults = *p;
@@ -259,10 +276,12 @@ static void rollout_decode(const struct cfg_node *n, struct arena *a, struct rol
 }
 
 /* ---- endpoint, approvals ---- */
-static void endpoint_decode(const struct cfg_node *n, struct arena *a, struct endpoint_spec *e, struct cfg_problems *ps)
+static void endpoint_decode(const struct cfg_node *n, struct arena *a, struct endpoint_spec *e,
+                            struct cfg_problems *ps)
 {
-    static const char *const KEYS[] = {"name", "rollout", "rollback", "follow", "fallback", "owner", "runbook", "mode",
-                                       "source", "key", "schedule", "out", "log", "sensitive", "limits"};
+    static const char *const KEYS[] = {"name",     "rollout", "rollback", "follow",    "fallback",
+                                       "owner",    "runbook", "mode",     "source",    "key",
+                                       "schedule", "out",     "log",      "sensitive", "limits"};
     static const char *const ROLLBACK_KEYS[] = {"keep"};
     const struct cfg_node *back = cfg_get(n, "rollback");
     struct str text;
@@ -274,7 +293,8 @@ static void endpoint_decode(const struct cfg_node *n, struct arena *a, struct en
     if (cfg_require(n, "name", ps) && cfg_str(cfg_get(n, "name"), "name", &text, ps))
         e->name = str_dup(a, text);
     rollout_decode(cfg_get(n, "rollout"), a, &e->rollout, ps);
-    if (back && cfg_is_map(back, "rollback", ps) && cfg_known_keys(back, ROLLBACK_KEYS, ARRAY_LEN(ROLLBACK_KEYS), ps) &&
+    if (back && cfg_is_map(back, "rollback", ps) &&
+        cfg_known_keys(back, ROLLBACK_KEYS, ARRAY_LEN(ROLLBACK_KEYS), ps) &&
         cfg_get(back, "keep") && cfg_i64(cfg_get(back, "keep"), "keep", 1, 20, &keep, ps))
         e->keep = (int)keep;
     if (cfg_get(n, "follow") && cfg_str(cfg_get(n, "follow"), "follow", &text, ps)) {
@@ -286,13 +306,15 @@ static void endpoint_decode(const struct cfg_node *n, struct arena *a, struct en
         e->fallback = cfg_json(cfg_get(n, "fallback"), a);
 }
 
-static void approvals_decode(const struct cfg_node *n, struct release_spec *s, struct arena *a, struct cfg_problems *ps)
+static void approvals_decode(const struct cfg_node *n, struct release_spec *s, struct arena *a,
+                             struct cfg_problems *ps)
 {
     static const char *const KEYS[] = {"release"};
     struct str *who;
     size_t n_who;
 
-    if (!n || !cfg_is_map(n, "approvals", ps) || !cfg_known_keys(n, KEYS, ARRAY_LEN(KEYS), ps) || !cfg_get(n, "release") ||
+    if (!n || !cfg_is_map(n, "approvals", ps) || !cfg_known_keys(n, KEYS, ARRAY_LEN(KEYS), ps) ||
+        !cfg_get(n, "release") ||
         !cfg_str_list(cfg_get(n, "release"), "release", a, &who, &n_who, ps))
         return;
     for (size_t i = 0; i < n_who; i++) {
@@ -303,11 +325,14 @@ static void approvals_decode(const struct cfg_node *n, struct release_spec *s, s
         else if (str_is(who[i], APPROVAL_ROLE_NAMES[APPROVAL_BUSINESS]))
             s->needs[APPROVAL_BUSINESS] = true;
         else
-            cfg_error(ps, cfg_get(n, "release"), "\"%.*s\" cannot approve: none, or a list of ml and business", STR_ARG(who[i]));
+            cfg_error(ps, cfg_get(n, "release"),
+                      "\"%.*s\" cannot approve: none, or a list of ml and business",
+                      STR_ARG(who[i]));
     }
 }
 
-void release_spec_decode(const struct cfg_node *root, struct arena *a, struct release_spec *ret, struct cfg_problems *ps)
+void release_spec_decode(const struct cfg_node *root, struct arena *a, struct release_spec *ret,
+                         struct cfg_problems *ps)
 {
     struct json *policy = json_obj(a);
 
@@ -326,7 +351,8 @@ void release_spec_decode(const struct cfg_node *root, struct arena *a, struct re
 }
 
 /* ---- policy ---- */
-static void diff_member(const struct json *live, const struct json *candidate, const char *key, struct arena *a, struct json *list)
+static void diff_member(const struct json *live, const struct json *candidate, const char *key,
+                        struct arena *a, struct json *list)
 {
     const struct json *from = json_get(live, key), *to = json_get(candidate, key);
     struct json *o;

@@ -24,10 +24,12 @@ struct release_spec {
     struct endpoint_spec endpoint;
     struct gate_rules gates;     /* with the rules that every list has */
     bool needs[APPROVAL_ROLE_N]; /* approvals of each release */
-    const struct json *policy;   /* gates, guardrails, approvals, slo as JSON: what a policy release compares */
+    const struct json
+        *policy; /* gates, guardrails, approvals, slo as JSON: what a policy release compares */
 };
 
-void release_spec_decode(const struct cfg_node *root, struct arena *a, struct release_spec *ret, struct cfg_problems *ps);
+void release_spec_decode(const struct cfg_node *root, struct arena *a, struct release_spec *ret,
+                         struct cfg_problems *ps);
 /* What the candidate's policy changes against the live one's: [{path, from, to}]; empty array when nothing. */
 struct json *policy_diff(const struct json *live, const struct json *candidate, struct arena *a);
 

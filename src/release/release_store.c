@@ -9,8 +9,8 @@
 #define RELEASE_DOC_BYTES_MAX ((size_t)16 << 20)
 #define RELEASE_FORMAT        1
 
-enum err_code release_doc(const struct release_parts *p, struct arena *a, struct json **ret, struct digest *ret_digest,
-                          struct err *err)
+enum err_code release_doc(const struct release_parts *p, struct arena *a, struct json **ret,
+                          struct digest *ret_digest, struct err *err)
 {
     struct json *o = json_obj(a);
 
@@ -38,11 +38,13 @@ static enum err_code text_of(const struct json *v, struct buf *b, struct err *er
     return v ? json_write(v, JSON_COMPACT, b, err) : ERR_OK;
 }
 
-static enum err_code column_json(const struct db_rows *rows, int col, struct arena *a, const struct json **ret, struct err *err)
+static enum err_code column_json(const struct db_rows *rows, int col, struct arena *a,
+                                 const struct json **ret, struct err *err)
 {
     struct json *v = NULL;
 
-    if (!db_is_null(rows, col) && db_str(rows, col).n > 0 && json_read(db_str(rows, col), a, &v, err) != ERR_OK)
+    if (!db_is_null(rows, col) && db_str(rows, col).n > 0 &&
+        json_read(db_str(rows, col), a, &v, err) != ERR_OK)
         return err->code;
     *ret = v;
     return ERR_OK;
@@ -56,19 +58,22 @@ static int name_of(struct str s, const char *const *names, int n)
     return -1;
 }
 
-#define RELEASE_COLUMNS                                                                                                  \
-    "number, endpoint, kind, state, digest, doc, parent, author, reason, project, revision, model, model_version, "    \
+#define RELEASE_COLUMNS                                                                            \
+    "number, endpoint, kind, state, digest, doc, parent, author, reason, project, revision, "      \
+    "model, model_version, "                                                                       \
     "run_id, report, approvals, policy_changes, created_us"
 
-static enum err_code release_row(const struct db_rows *rows, struct arena *a, struct release *ret, struct err *err)
+static enum err_code release_row(const struct db_rows *rows, struct arena *a, struct release *ret,
+                                 struct err *err)
 {
     int kind = name_of(db_str(rows, 2), RELEASE_KIND_NAMES, RELEASE_KIND_N);
     int state = name_of(db_str(rows, 3), RELEASE_STATE_NAMES, RELEASE_STATE_N);
 
-    *ret = (struct release){.number = db_i64(rows, 0), .parent = db_i64(rows, 6), .created_us = db_i64(rows, 17)};
+    *ret = (struct release){
+        .number = db_i64(rows, 0), .parent = db_i64(rows, 6), .created_us = db_i64(rows, 17)};
     if (kind < 0 || state < 0)
-        return err_set(err, ERR_CORRUPT, "r%lld has kind \"%.*s\" and state \"%.*s\"", (long long)ret->number,
-                       STR_ARG(db_str(rows, 2)), STR_ARG(db_str(rows, 3)));
+        return err_set(err, ERR_CORRUPT, "r%lld has kind \"%.*s\" and state \"%.*s\"",
+                       (long long)ret->number, STR_ARG(db_str(rows, 2)), STR_ARG(db_str(rows, 3)));
     ret->endpoint = db_dup(rows, 1, a);
     ret->kind = (enum release_kind)kind;
     ret->state = (enum release_state)state;
@@ -80,7 +85,8 @@ static enum err_code release_row(const struct db_rows *rows, struct arena *a, st
     ret->model = db_dup(rows, 11, a);
     ret->model_version = db_dup(rows, 12, a);
     ret->run_id = db_dup(rows, 13, a);
-    if (column_json(rows, 5, a, &ret->doc, err) != ERR_OK || column_json(rows, 14, a, &ret->report, err) != ERR_OK ||
+    if (column_json(rows, 5, a, &ret->doc, err) != ERR_OK ||
+        column_json(rows, 14, a, &ret->report, err) != ERR_OK ||
         column_json(rows, 15, a, &ret->approvals, err) != ERR_OK)
         return err->code;
     return column_json(rows, 16, a, &ret->policy_changes, err);
@@ -114,20 +120,25 @@ static enum err_code get_read(struct db_tx *tx, void *arg, struct err *err)
     enum err_code code;
 
     g->found.n = 0;
-    code = db_query(tx, &rows, err, "SELECT " RELEASE_COLUMNS " FROM releases WHERE number = ?", "i", g->number);
+    code = db_query(tx, &rows, err, "SELECT " RELEASE_COLUMNS " FROM releases WHERE number = ?",
+                    "i", g->number);
     return code == ERR_OK ? list_rows(rows, g, err) : code;
 }
 
-enum err_code release_get(struct db *db, int64_t number, struct arena *a, struct release *ret, struct err *err)
+enum err_code release_get(struct db *db, int64_t number, struct arena *a, struct release *ret,
+                          struct err *err)
 {
     struct get_arg g = {.number = number, .a = a};
 
     if (!db)
-        return err_set(err, ERR_UNAVAILABLE, "the database is away: r%lld cannot be read", (long long)number);
+        return err_set(err, ERR_UNAVAILABLE, "the database is away: r%lld cannot be read",
+                       (long long)number);
     if (db_read(db, get_read, &g, err) != ERR_OK)
         return err->code;
     if (g.found.n == 0)
-        return err_set(err, ERR_NOT_FOUND, "there is no release r%lld; `pawl releases ls` lists them", (long long)number);
+        return err_set(err, ERR_NOT_FOUND,
+                       "there is no release r%lld; `pawl releases ls` lists them",
+                       (long long)number);
     *ret = g.found.p[0];
     return ERR_OK;
 }
@@ -140,13 +151,14 @@ static enum err_code list_read(struct db_tx *tx, void *arg, struct err *err)
 
     g->found.n = 0;
     code = db_query(tx, &rows, err,
-                    "SELECT " RELEASE_COLUMNS " FROM releases WHERE (? = '' OR endpoint = ?) ORDER BY number DESC LIMIT ?",
+                    "SELECT " RELEASE_COLUMNS
+                    " FROM releases WHERE (? = '' OR endpoint = ?) ORDER BY number DESC LIMIT ?",
                     "ssi", g->endpoint, g->endpoint, g->limit);
     return code == ERR_OK ? list_rows(rows, g, err) : code;
 }
 
-enum err_code release_list(struct db *db, const char *endpoint, int64_t limit, struct arena *a, struct release **ret,
-                           size_t *ret_n, struct err *err)
+enum err_code release_list(struct db *db, const char *endpoint, int64_t limit, struct arena *a,
+                           struct release **ret, size_t *ret_n, struct err *err)
 {
     struct get_arg g = {.endpoint = endpoint ? endpoint : "", .limit = limit, .a = a};
 
@@ -165,12 +177,14 @@ struct create_arg {
     int64_t number;
 };
 
-static enum err_code find_draft(struct db_tx *tx, struct create_arg *c, bool *ret_is_there, struct err *err)
+static enum err_code find_draft(struct db_tx *tx, struct create_arg *c, bool *ret_is_there,
+                                struct err *err)
 {
-    enum err_code code = db_get_i64(tx, &c->number, err,
-                                    "SELECT number FROM releases WHERE digest = ? AND parent = ? AND endpoint = ? "
-                                    "AND state IN ('draft', 'gated', 'approved') ORDER BY number DESC LIMIT 1",
-                                    "sis", c->digest, c->n->parent, json_get_c(c->n->doc, "endpoint"));
+    enum err_code code =
+        db_get_i64(tx, &c->number, err,
+                   "SELECT number FROM releases WHERE digest = ? AND parent = ? AND endpoint = ? "
+                   "AND state IN ('draft', 'gated', 'approved') ORDER BY number DESC LIMIT 1",
+                   "sis", c->digest, c->n->parent, json_get_c(c->n->doc, "endpoint"));
 
     *ret_is_there = code == ERR_OK;
     return code == ERR_NOT_FOUND ? ERR_OK : code;
@@ -190,16 +204,21 @@ static enum err_code create_write(struct db_tx *tx, void *arg, struct err *err)
     if (code != ERR_OK)
         return code;
     return db_exec(tx, err,
-                   "INSERT INTO releases (number, endpoint, kind, state, digest, doc, parent, author, reason, project, revision, "
+                   "INSERT INTO releases (number, endpoint, kind, state, digest, doc, parent, "
+                   "author, reason, project, revision, "
                    "model, model_version, run_id, policy_changes, created_us, updated_us) "
                    "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-                   "issss" "tisssssss" "sii", c->number, json_get_c(n->doc, "endpoint"), json_get_c(n->doc, "kind"),
-                   RELEASE_STATE_NAMES[RELEASE_DRAFT], c->digest, buf_view(&c->doc), n->parent, n->author, n->reason,
-                   n->project, n->revision, n->model, n->model_version, n->run_id, c->changes.n ? c->changes.p : NULL,
-                   n->at_us, n->at_us);
+                   "issss"
+                   "tisssssss"
+                   "sii",
+                   c->number, json_get_c(n->doc, "endpoint"), json_get_c(n->doc, "kind"),
+                   RELEASE_STATE_NAMES[RELEASE_DRAFT], c->digest, buf_view(&c->doc), n->parent,
+                   n->author, n->reason, n->project, n->revision, n->model, n->model_version,
+                   n->run_id, c->changes.n ? c->changes.p : NULL, n->at_us, n->at_us);
 }
 
-enum err_code release_create(struct db *db, const struct release_new *n, int64_t *ret_number, struct err *err)
+enum err_code release_create(struct db *db, const struct release_new *n, int64_t *ret_number,
+                             struct err *err)
 {
     struct create_arg c = {.n = n};
     struct digest d;
@@ -212,7 +231,8 @@ enum err_code release_create(struct db *db, const struct release_new *n, int64_t
     if (code == ERR_OK)
         code = text_of(n->policy_changes, &c.changes, err);
     if (code == ERR_OK)
-        code = db ? db_write(db, create_write, &c, err) : err_set(err, ERR_UNAVAILABLE, "the database is away");
+        code = db ? db_write(db, create_write, &c, err)
+                  : err_set(err, ERR_UNAVAILABLE, "the database is away");
     if (code == ERR_OK)
         *ret_number = c.number;
     buf_fini(&c.doc);
@@ -227,11 +247,13 @@ struct move_arg {
     const char *actor, *reason;
 };
 
-static enum err_code state_of(struct db_tx *tx, int64_t number, enum release_state *ret, struct err *err)
+static enum err_code state_of(struct db_tx *tx, int64_t number, enum release_state *ret,
+                              struct err *err)
 {
     struct db_rows *rows;
     int state = -1;
-    enum err_code code = db_query(tx, &rows, err, "SELECT state FROM releases WHERE number = ?", "i", number);
+    enum err_code code =
+        db_query(tx, &rows, err, "SELECT state FROM releases WHERE number = ?", "i", number);
 
     if (code != ERR_OK)
         return code;
@@ -245,8 +267,8 @@ static enum err_code state_of(struct db_tx *tx, int64_t number, enum release_sta
     return ERR_OK;
 }
 
-enum err_code release_move_tx(struct db_tx *tx, int64_t number, enum release_state to, const char *actor, const char *reason,
-                              int64_t at_us, struct err *err)
+enum err_code release_move_tx(struct db_tx *tx, int64_t number, enum release_state to,
+                              const char *actor, const char *reason, int64_t at_us, struct err *err)
 {
     enum release_state from = RELEASE_DRAFT;
 
@@ -256,14 +278,17 @@ enum err_code release_move_tx(struct db_tx *tx, int64_t number, enum release_sta
         return ERR_OK;
     if (release_check_move(number, from, to, err) != ERR_OK)
         return err->code;
-    if (db_exec(tx, err, "UPDATE releases SET state = ?, updated_us = ? WHERE number = ?", "sii", RELEASE_STATE_NAMES[to],
-                at_us, number) != ERR_OK)
+    if (db_exec(tx, err, "UPDATE releases SET state = ?, updated_us = ? WHERE number = ?", "sii",
+                RELEASE_STATE_NAMES[to], at_us, number) != ERR_OK)
         return err->code;
-    return db_exec(tx, err,
-                   "INSERT INTO release_moves (release, seq, from_state, to_state, actor, reason, at_us) "
-                   "SELECT ?, COALESCE(MAX(seq), 0) + 1, ?, ?, ?, ?, ? FROM release_moves WHERE release = ?",
-                   "issss" "ii", number, RELEASE_STATE_NAMES[from], RELEASE_STATE_NAMES[to], actor, reason ? reason : "", at_us,
-                   number);
+    return db_exec(
+        tx, err,
+        "INSERT INTO release_moves (release, seq, from_state, to_state, actor, reason, at_us) "
+        "SELECT ?, COALESCE(MAX(seq), 0) + 1, ?, ?, ?, ?, ? FROM release_moves WHERE release = ?",
+        "issss"
+        "ii",
+        number, RELEASE_STATE_NAMES[from], RELEASE_STATE_NAMES[to], actor, reason ? reason : "",
+        at_us, number);
 }
 
 static enum err_code move_write(struct db_tx *tx, void *arg, struct err *err)
@@ -273,12 +298,13 @@ static enum err_code move_write(struct db_tx *tx, void *arg, struct err *err)
     return release_move_tx(tx, m->number, m->to, m->actor, m->reason, m->at_us, err);
 }
 
-enum err_code release_move(struct db *db, int64_t number, enum release_state to, const char *actor, const char *reason,
-                           int64_t at_us, struct err *err)
+enum err_code release_move(struct db *db, int64_t number, enum release_state to, const char *actor,
+                           const char *reason, int64_t at_us, struct err *err)
 {
     struct move_arg m = {number, at_us, to, actor, reason};
 
-    return db ? db_write(db, move_write, &m, err) : err_set(err, ERR_UNAVAILABLE, "the database is away");
+    return db ? db_write(db, move_write, &m, err)
+              : err_set(err, ERR_UNAVAILABLE, "the database is away");
 }
 
 /* ---- report and approvals ---- */
@@ -295,7 +321,8 @@ static enum err_code set_write(struct db_tx *tx, void *arg, struct err *err)
     return db_exec(tx, err, s->sql, "ti", buf_view(&s->text), s->number);
 }
 
-static enum err_code set_json(struct db *db, int64_t number, const char *sql, const struct json *v, struct err *err)
+static enum err_code set_json(struct db *db, int64_t number, const char *sql, const struct json *v,
+                              struct err *err)
 {
     struct set_arg s = {.number = number, .sql = sql};
     enum err_code code = text_of(v, &s.text, err);
@@ -306,14 +333,17 @@ static enum err_code set_json(struct db *db, int64_t number, const char *sql, co
     return code;
 }
 
-enum err_code release_set_report(struct db *db, int64_t number, const struct json *report, struct err *err)
+enum err_code release_set_report(struct db *db, int64_t number, const struct json *report,
+                                 struct err *err)
 {
     return set_json(db, number, "UPDATE releases SET report = ? WHERE number = ?", report, err);
 }
 
-enum err_code release_set_approvals(struct db *db, int64_t number, const struct json *approvals, struct err *err)
+enum err_code release_set_approvals(struct db *db, int64_t number, const struct json *approvals,
+                                    struct err *err)
 {
-    return set_json(db, number, "UPDATE releases SET approvals = ? WHERE number = ?", approvals, err);
+    return set_json(db, number, "UPDATE releases SET approvals = ? WHERE number = ?", approvals,
+                    err);
 }
 
 struct json *release_json(const struct release *r, struct arena *a)
@@ -338,5 +368,6 @@ struct json *release_json(const struct release *r, struct arena *a)
     json_set(a, o, "document", json_copy(a, r->doc));
     json_set(a, o, "gates", r->report ? json_copy(a, r->report) : NULL);
     json_set(a, o, "approvals", r->approvals ? json_copy(a, r->approvals) : NULL);
-    return json_set(a, o, "policy_changes", r->policy_changes ? json_copy(a, r->policy_changes) : NULL);
+    return json_set(a, o, "policy_changes",
+                    r->policy_changes ? json_copy(a, r->policy_changes) : NULL);
 }

@@ -32,7 +32,8 @@ static struct json *step_json(const struct rollout_step *s, struct arena *a)
 
 struct json *rollout_plan_json(const struct rollout_plan *p, struct arena *a)
 {
-    struct json *o = json_obj(a), *steps = json_arr(a), *guards = json_arr(a), *sticky = json_arr(a);
+    struct json *o = json_obj(a), *steps = json_arr(a), *guards = json_arr(a),
+                *sticky = json_arr(a);
 
     for (int i = 0; i < p->n_steps; i++)
         json_add(a, steps, step_json(&p->steps[i], a));
@@ -52,8 +53,8 @@ struct json *rollout_plan_json(const struct rollout_plan *p, struct arena *a)
     return json_set(a, o, "latency_limit_us", json_num(a, p->latency_limit_us));
 }
 
-static enum err_code name_index(const struct json *v, const char *key, const char *const *names, int n, int *ret,
-                                struct err *err)
+static enum err_code name_index(const struct json *v, const char *key, const char *const *names,
+                                int n, int *ret, struct err *err)
 {
     struct str s = json_get_str(v, key);
 
@@ -62,7 +63,8 @@ static enum err_code name_index(const struct json *v, const char *key, const cha
             *ret = i;
             return ERR_OK;
         }
-    return err_set(err, ERR_CORRUPT, "a stored rollout has \"%s\": \"%.*s\", which is not known", key, STR_ARG(s));
+    return err_set(err, ERR_CORRUPT, "a stored rollout has \"%s\": \"%.*s\", which is not known",
+                   key, STR_ARG(s));
 }
 
 static enum err_code guard_read(const struct json *v, struct guardrail *ret, struct err *err)
@@ -81,16 +83,19 @@ static enum err_code guard_read(const struct json *v, struct guardrail *ret, str
     return ERR_OK;
 }
 
-static enum err_code lists_read(const struct json *v, struct arena *a, struct rollout_plan *p, struct err *err)
+static enum err_code lists_read(const struct json *v, struct arena *a, struct rollout_plan *p,
+                                struct err *err)
 {
-    const struct json *steps = json_get(v, "steps"), *guards = json_get(v, "guardrails"), *sticky = json_get(v, "sticky_by");
+    const struct json *steps = json_get(v, "steps"), *guards = json_get(v, "guardrails"),
+                      *sticky = json_get(v, "sticky_by");
     const char **keys = ARENA_NEW_N(a, const char *, json_len(sticky));
 
     if (!keys)
         return arena_err(a, err);
-    if (json_len(steps) < 1 || json_len(steps) > EV_STEPS_MAX || json_len(guards) > ROLLOUT_GUARDS_MAX)
-        return err_set(err, ERR_CORRUPT, "a stored rollout plan has %zu steps and %zu guardrails", json_len(steps),
-                       json_len(guards));
+    if (json_len(steps) < 1 || json_len(steps) > EV_STEPS_MAX ||
+        json_len(guards) > ROLLOUT_GUARDS_MAX)
+        return err_set(err, ERR_CORRUPT, "a stored rollout plan has %zu steps and %zu guardrails",
+                       json_len(steps), json_len(guards));
     for (size_t i = 0; i < json_len(steps); i++) {
         const struct json *s = json_at(steps, i);
         p->steps[i] = (struct rollout_step){.share = (int)json_get_int(s, "share", 0),
@@ -109,7 +114,8 @@ static enum err_code lists_read(const struct json *v, struct arena *a, struct ro
     return ERR_OK;
 }
 
-enum err_code rollout_plan_from_json(const struct json *v, struct arena *a, struct rollout_plan *ret, struct err *err)
+enum err_code rollout_plan_from_json(const struct json *v, struct arena *a,
+                                     struct rollout_plan *ret, struct err *err)
 {
     struct rollout_plan p = {.alpha = json_get_f64(v, "alpha", GUARDRAIL_ALPHA),
                              .fuse = json_get_f64(v, "fuse", 0),
@@ -152,10 +158,12 @@ static int64_t release_number(const struct json *v, const char *key)
     struct str s = json_get_str(v, key);
     int64_t n = 0;
 
-    return s.n > 1 && s.p[0] == 'r' && parse_i64(str_n(s.p + 1, s.n - 1), &n, NULL) == ERR_OK ? n : 0;
+    return s.n > 1 && s.p[0] == 'r' && parse_i64(str_n(s.p + 1, s.n - 1), &n, NULL) == ERR_OK ? n
+                                                                                              : 0;
 }
 
-enum err_code rollout_from_json(const struct json *v, struct arena *a, struct rollout *ret, struct err *err)
+enum err_code rollout_from_json(const struct json *v, struct arena *a, struct rollout *ret,
+                                struct err *err)
 {
     struct rollout r = {.id = json_get_int(v, "id", 0),
                         .endpoint = str_dup(a, json_get_str(v, "endpoint")),
@@ -172,13 +180,16 @@ enum err_code rollout_from_json(const struct json *v, struct arena *a, struct ro
         name_index(v, "before_pause", ROLLOUT_STATE_NAMES, ROLLOUT_STATE_N, &before, err) != ERR_OK)
         return err->code;
     if (r.step < 0 || r.step >= r.plan.n_steps)
-        return err_set(err, ERR_CORRUPT, "a stored rollout stands in step %d of %d", r.step, r.plan.n_steps);
+        return err_set(err, ERR_CORRUPT, "a stored rollout stands in step %d of %d", r.step,
+                       r.plan.n_steps);
     r.state = (enum rollout_state)state;
     r.before_pause = (enum rollout_state)before;
-    (void)snprintf(r.salt, sizeof(r.salt), "%s", json_get_c(v, "salt") ? json_get_c(v, "salt") : "");
+    (void)snprintf(r.salt, sizeof(r.salt), "%s",
+                   json_get_c(v, "salt") ? json_get_c(v, "salt") : "");
     for (int i = 0; i < EV_STEPS_MAX; i++) {
         const struct json *t = json_at(started, (size_t)i);
-        if (!t || t->type != JSON_STR || parse_time_us(t->u.s, &r.step_started_us[i], err) != ERR_OK)
+        if (!t || t->type != JSON_STR ||
+            parse_time_us(t->u.s, &r.step_started_us[i], err) != ERR_OK)
             r.step_started_us[i] = AT_US_NONE;
     }
     *ret = r;
@@ -186,17 +197,21 @@ enum err_code rollout_from_json(const struct json *v, struct arena *a, struct ro
 }
 
 /* ---- ticks ---- */
-struct json *rollout_tick_json(const struct rollout *r, const struct rollout_tick *t, struct arena *a)
+struct json *rollout_tick_json(const struct rollout *r, const struct rollout_tick *t,
+                               struct arena *a)
 {
     struct json *o = json_obj(a), *guards = json_arr(a), *n = json_obj(a);
 
     for (int i = 0; i < r->plan.n_guards; i++) {
         const struct guard_look *g = &t->guards[i];
-        struct json *v = g->is_judged ? guardrail_json(&g->spec, g->strata, g->n_strata, &g->result, a) : json_obj(a);
+        struct json *v = g->is_judged
+                             ? guardrail_json(&g->spec, g->strata, g->n_strata, &g->result, a)
+                             : json_obj(a);
         json_set(a, v, "metric", json_cstr(a, GUARD_METRIC_NAMES[r->plan.guards[i].metric]));
         json_set(a, v, "judged", json_bool(a, g->is_judged));
         json_set(a, v, "required", json_bool(a, r->plan.guards[i].is_required));
-        json_set(a, v, "verdict", json_cstr(a, verdict_name(g->is_judged ? g->result.verdict : VERDICT_OPEN)));
+        json_set(a, v, "verdict",
+                 json_cstr(a, verdict_name(g->is_judged ? g->result.verdict : VERDICT_OPEN)));
         json_add(a, guards, v);
     }
     json_set(a, n, "candidate", json_num(a, t->totals.n[ARM_CANDIDATE]));
@@ -219,22 +234,27 @@ struct json *rollout_tick_json(const struct rollout *r, const struct rollout_tic
     return json_set(a, o, "text", json_cstr(a, t->text));
 }
 
-static enum err_code guards_replay(const struct rollout *r, const struct json *tick, struct rollout_tick *t,
-                                   struct arena *a, struct json *ret, bool *is_same, struct err *err)
+static enum err_code guards_replay(const struct rollout *r, const struct json *tick,
+                                   struct rollout_tick *t, struct arena *a, struct json *ret,
+                                   bool *is_same, struct err *err)
 {
     const struct json *guards = json_get(tick, "guardrails");
 
     if (json_len(guards) != (size_t)r->plan.n_guards)
-        return err_set(err, ERR_CORRUPT, "the tick has %zu guardrails, the plan %d", json_len(guards), r->plan.n_guards);
+        return err_set(err, ERR_CORRUPT, "the tick has %zu guardrails, the plan %d",
+                       json_len(guards), r->plan.n_guards);
     for (int i = 0; i < r->plan.n_guards; i++) {
         const struct json *g = json_at(guards, (size_t)i);
         struct json *o = json_obj(a);
         bool same = true;
         t->guards[i].is_judged = json_get_bool(g, "judged", false);
-        if (t->guards[i].is_judged && guardrail_replay(g, a, &t->guards[i].result, &same, err) != ERR_OK)
+        if (t->guards[i].is_judged &&
+            guardrail_replay(g, a, &t->guards[i].result, &same, err) != ERR_OK)
             return err_wrap(err, "guardrail %s", GUARD_METRIC_NAMES[r->plan.guards[i].metric]);
         json_set(a, o, "metric", json_cstr(a, GUARD_METRIC_NAMES[r->plan.guards[i].metric]));
-        json_set(a, o, "verdict", json_cstr(a, verdict_name(t->guards[i].is_judged ? t->guards[i].result.verdict : VERDICT_OPEN)));
+        json_set(a, o, "verdict",
+                 json_cstr(a, verdict_name(t->guards[i].is_judged ? t->guards[i].result.verdict
+                                                                  : VERDICT_OPEN)));
         json_set(a, o, "is_same", json_bool(a, same));
         json_add(a, ret, o);
         *is_same = *is_same && same;
@@ -244,17 +264,20 @@ static enum err_code guards_replay(const struct rollout *r, const struct json *t
 
 static void totals_read(const struct json *n, struct ev_totals *ret)
 {
-    *ret = (struct ev_totals){.n = {json_get_f64(n, "incumbent", 0), json_get_f64(n, "candidate", 0)},
-                              .entities = {json_get_f64(n, "incumbent_buckets", 0), json_get_f64(n, "candidate_buckets", 0)},
-                              .pairs = json_get_f64(n, "pairs", 0),
-                              .labelled = json_get_f64(n, "labelled", 0)};
+    *ret =
+        (struct ev_totals){.n = {json_get_f64(n, "incumbent", 0), json_get_f64(n, "candidate", 0)},
+                           .entities = {json_get_f64(n, "incumbent_buckets", 0),
+                                        json_get_f64(n, "candidate_buckets", 0)},
+                           .pairs = json_get_f64(n, "pairs", 0),
+                           .labelled = json_get_f64(n, "labelled", 0)};
 }
 
-enum err_code rollout_replay(const struct rollout *r, const struct json *tick, struct arena *a, struct json **ret,
-                             bool *ret_is_same, struct err *err)
+enum err_code rollout_replay(const struct rollout *r, const struct json *tick, struct arena *a,
+                             struct json **ret, bool *ret_is_same, struct err *err)
 {
     struct rollout at = *r;
-    struct rollout_tick t = {.at_us = json_get_time(tick, "at"), .step = (int)json_get_int(tick, "step", 0)};
+    struct rollout_tick t = {.at_us = json_get_time(tick, "at"),
+                             .step = (int)json_get_int(tick, "step", 0)};
     struct json *o = json_obj(a), *guards = json_arr(a);
     int state;
     bool is_same = true;
@@ -271,9 +294,10 @@ enum err_code rollout_replay(const struct rollout *r, const struct json *tick, s
     if (guards_replay(r, tick, &t, a, guards, &is_same, err) != ERR_OK)
         return err->code;
     if (r->plan.steps[t.step].share > 0 && r->plan.steps[t.step].share < 10000)
-        t.srm_log_e = seq_srm_log_e((uint64_t)t.totals.entities[ARM_CANDIDATE],
-                                    (uint64_t)(t.totals.entities[ARM_CANDIDATE] + t.totals.entities[ARM_INCUMBENT]),
-                                    r->plan.steps[t.step].share / 10000.0);
+        t.srm_log_e = seq_srm_log_e(
+            (uint64_t)t.totals.entities[ARM_CANDIDATE],
+            (uint64_t)(t.totals.entities[ARM_CANDIDATE] + t.totals.entities[ARM_INCUMBENT]),
+            r->plan.steps[t.step].share / 10000.0);
     rollout_decide(&at, &t);
     is_same = is_same && str_is(json_get_str(tick, "verdict"), verdict_name(t.verdict)) &&
               str_is(json_get_str(tick, "action"), ROLLOUT_ACTION_NAMES[t.action]);

@@ -6,17 +6,18 @@
 #include "base/check.h"
 #include "stats/sequential.h"
 
-const char *const GUARD_METRIC_NAMES[GUARD_METRIC_N] = {"error_rate",     "latency",  "score_mean",
-                                                        "decision_flips", "log_loss", "normalized_log_loss",
-                                                        "brier"};
-const char *const GUARD_RULE_NAMES[GUARD_RULE_N] = {"no_worse_by", "times", "changes_at_most", "at_most"};
+const char *const GUARD_METRIC_NAMES[GUARD_METRIC_N] = {
+    "error_rate",          "latency", "score_mean", "decision_flips", "log_loss",
+    "normalized_log_loss", "brier"};
+const char *const GUARD_RULE_NAMES[GUARD_RULE_N] = {"no_worse_by", "times", "changes_at_most",
+                                                    "at_most"};
 
 #define SRM_LOG_E_MAX log(SEQ_SRM_E)
 
 static enum ev_measure guard_measure(const struct guardrail *g, const struct rollout_plan *p)
 {
-    static const enum ev_measure MEASURES[GUARD_METRIC_N] = {EV_ERROR,     EV_SLOW,      EV_PAIR_SCORE, EV_PAIR_FLIP,
-                                                             EV_PAIR_LOSS, EV_PAIR_LOSS, EV_PAIR_BRIER};
+    static const enum ev_measure MEASURES[GUARD_METRIC_N] = {
+        EV_ERROR, EV_SLOW, EV_PAIR_SCORE, EV_PAIR_FLIP, EV_PAIR_LOSS, EV_PAIR_LOSS, EV_PAIR_BRIER};
 
     if (g->metric == GUARD_SCORE_MEAN && !(p->pair > 0))
         return EV_SCORE;
@@ -69,7 +70,8 @@ static void guard_spec(const struct guardrail *g, const struct rollout_plan *p, 
 }
 
 /* Shadow answers nobody, so only what is scored off the path counts there. */
-static bool guard_applies(const struct guardrail *g, const struct rollout_plan *p, const struct rollout *r, double base_rate)
+static bool guard_applies(const struct guardrail *g, const struct rollout_plan *p,
+                          const struct rollout *r, double base_rate)
 {
     bool is_shadow = p->steps[r->step].share == 0;
 
@@ -80,13 +82,14 @@ static bool guard_applies(const struct guardrail *g, const struct rollout_plan *
     return !is_shadow || g->metric == GUARD_ERROR_RATE || ev_is_paired(guard_measure(g, p));
 }
 
-enum err_code rollout_look(const struct rollout *r, const struct evidence *e, int64_t at_us, struct arena *a,
-                           struct rollout_tick *ret, struct err *err)
+enum err_code rollout_look(const struct rollout *r, const struct evidence *e, int64_t at_us,
+                           struct arena *a, struct rollout_tick *ret, struct err *err)
 {
     const struct rollout_plan *p = &r->plan;
     double share[EV_STEPS_MAX] = {0};
 
-    *ret = (struct rollout_tick){.at_us = at_us, .state = r->state, .step = r->step, .base_rate = evidence_base_rate(e)};
+    *ret = (struct rollout_tick){
+        .at_us = at_us, .state = r->state, .step = r->step, .base_rate = evidence_base_rate(e)};
     for (int s = 0; s < p->n_steps; s++)
         share[s] = p->steps[s].share / 10000.0;
     evidence_totals(e, r->step, &ret->totals);
@@ -96,14 +99,16 @@ enum err_code rollout_look(const struct rollout *r, const struct evidence *e, in
         g->is_judged = guard_applies(&p->guards[i], p, r, ret->base_rate);
         if (!g->is_judged)
             continue;
-        if (evidence_strata(e, guard_measure(&p->guards[i], p), r->step, share, a, &g->strata, &g->n_strata, err) != ERR_OK)
+        if (evidence_strata(e, guard_measure(&p->guards[i], p), r->step, share, a, &g->strata,
+                            &g->n_strata, err) != ERR_OK)
             return err->code;
         guardrail_decide(&g->spec, g->strata, g->n_strata, &g->result);
     }
     if (share[r->step] > 0 && share[r->step] < 1)
-        ret->srm_log_e = seq_srm_log_e((uint64_t)ret->totals.entities[ARM_CANDIDATE],
-                                       (uint64_t)(ret->totals.entities[ARM_CANDIDATE] + ret->totals.entities[ARM_INCUMBENT]),
-                                       share[r->step]);
+        ret->srm_log_e = seq_srm_log_e(
+            (uint64_t)ret->totals.entities[ARM_CANDIDATE],
+            (uint64_t)(ret->totals.entities[ARM_CANDIDATE] + ret->totals.entities[ARM_INCUMBENT]),
+            share[r->step]);
     rollout_decide(r, ret);
     return ERR_OK;
 }
@@ -127,7 +132,8 @@ static bool find_failure(const struct rollout *r, struct rollout_tick *t)
         if (t->guards[i].is_judged && t->guards[i].result.verdict == VERDICT_FAIL) {
             t->verdict = VERDICT_FAIL;
             t->action = ROLLOUT_ROLL_BACK;
-            say(t, "%s failed: %s", GUARD_METRIC_NAMES[r->plan.guards[i].metric], t->guards[i].result.why);
+            say(t, "%s failed: %s", GUARD_METRIC_NAMES[r->plan.guards[i].metric],
+                t->guards[i].result.why);
             return true;
         }
     return false;
@@ -149,10 +155,13 @@ static bool is_step_done(const struct rollout *r, struct rollout_tick *t)
         say(t, " %s more of its window;", left);
     }
     if (have < (double)s->samples)
-        say(t, " %.0f more requests of the candidate (%.0f of %lld);", (double)s->samples - have, have, (long long)s->samples);
+        say(t, " %.0f more requests of the candidate (%.0f of %lld);", (double)s->samples - have,
+            have, (long long)s->samples);
     for (int i = 0; i < r->plan.n_guards; i++)
-        if (t->guards[i].is_judged && r->plan.guards[i].is_required && t->guards[i].result.verdict == VERDICT_OPEN)
-            say(t, " %s (%s);", GUARD_METRIC_NAMES[r->plan.guards[i].metric], t->guards[i].result.why);
+        if (t->guards[i].is_judged && r->plan.guards[i].is_required &&
+            t->guards[i].result.verdict == VERDICT_OPEN)
+            say(t, " %s (%s);", GUARD_METRIC_NAMES[r->plan.guards[i].metric],
+                t->guards[i].result.why);
     return strlen(t->text) == before;
 }
 
@@ -171,8 +180,11 @@ void rollout_decide(const struct rollout *r, struct rollout_tick *t)
     }
     if (t->srm_log_e >= SRM_LOG_E_MAX) {
         t->action = ROLLOUT_PAUSE;
-        say(t, "the arms do not have the shares that were declared (%.0f of %.0f buckets in the candidate's, e = exp(%.1f)): the "
-               "comparison cannot be trusted", t->totals.entities[ARM_CANDIDATE],
+        say(t,
+            "the arms do not have the shares that were declared (%.0f of %.0f buckets in the "
+            "candidate's, e = exp(%.1f)): the "
+            "comparison cannot be trusted",
+            t->totals.entities[ARM_CANDIDATE],
             t->totals.entities[ARM_CANDIDATE] + t->totals.entities[ARM_INCUMBENT], t->srm_log_e);
         return;
     }
@@ -180,8 +192,8 @@ void rollout_decide(const struct rollout *r, struct rollout_tick *t)
         t->verdict = VERDICT_PASS;
         t->action = r->step + 1 < p->n_steps ? ROLLOUT_NEXT : ROLLOUT_FINISH;
         t->text[0] = '\0';
-        say(t, "step %d passed with %.0f requests of the candidate and %.0f pairs", r->step, t->totals.n[ARM_CANDIDATE],
-            t->totals.pairs);
+        say(t, "step %d passed with %.0f requests of the candidate and %.0f pairs", r->step,
+            t->totals.n[ARM_CANDIDATE], t->totals.pairs);
         return;
     }
     if (p->expires_us > 0 && t->at_us - r->step_started_us[r->step] > p->expires_us) {
@@ -195,5 +207,6 @@ double guard_requests_needed(const struct guardrail *g, const struct rollout_pla
     struct guardrail_spec s;
 
     guard_spec(g, p, 0.2, &s);
-    return guardrail_rows_needed(&s, 0.2, g->metric == GUARD_LATENCY ? 1 - g->quantile : 0.001, share / 10000.0);
+    return guardrail_rows_needed(&s, 0.2, g->metric == GUARD_LATENCY ? 1 - g->quantile : 0.001,
+                                 share / 10000.0);
 }

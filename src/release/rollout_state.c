@@ -3,8 +3,10 @@
 #include "base/check.h"
 #include "base/clock.h"
 
-const char *const ROLLOUT_STATE_NAMES[ROLLOUT_STATE_N] = {"shadow", "canary", "paused", "done", "rolled_back", "aborted"};
-const char *const ROLLOUT_ACTION_NAMES[ROLLOUT_ACTION_N] = {"wait", "next", "finish", "roll_back", "pause"};
+const char *const ROLLOUT_STATE_NAMES[ROLLOUT_STATE_N] = {"shadow", "canary",      "paused",
+                                                          "done",   "rolled_back", "aborted"};
+const char *const ROLLOUT_ACTION_NAMES[ROLLOUT_ACTION_N] = {"wait", "next", "finish", "roll_back",
+                                                            "pause"};
 
 #define TO(s) (1U << ROLLOUT_##s)
 
@@ -40,8 +42,9 @@ static void rollout_invariant(const struct rollout *r)
 enum err_code rollout_move(struct rollout *r, enum rollout_state to, struct err *err)
 {
     if (!rollout_may_move(r->state, to))
-        return err_set(err, ERR_REFUSED, "the rollout of r%lld is %s and cannot become %s", (long long)r->candidate,
-                       ROLLOUT_STATE_NAMES[r->state], ROLLOUT_STATE_NAMES[to]);
+        return err_set(err, ERR_REFUSED, "the rollout of r%lld is %s and cannot become %s",
+                       (long long)r->candidate, ROLLOUT_STATE_NAMES[r->state],
+                       ROLLOUT_STATE_NAMES[to]);
     if (to == ROLLOUT_PAUSED)
         r->before_pause = r->state;
     r->state = to;

@@ -36,16 +36,24 @@ static void world_open(struct world *w)
     (void)snprintf(w->dir, sizeof(w->dir), "/tmp/pawl-test-fold-XXXXXX");
     assert_non_null(mkdtemp(w->dir));
     arena_init(&w->a, ARENA);
-    lo = (struct feedback_log_options){.dir = path_join(&w->a, w->dir, "predictions"), .may_write = true};
+    lo = (struct feedback_log_options){.dir = path_join(&w->a, w->dir, "predictions"),
+                                       .may_write = true};
     bo = (struct label_log_options){.dir = path_join(&w->a, w->dir, "labels"), .may_write = true};
-    dbo = (struct db_options){.url = str_printf(&w->a, "sqlite:%s/pawl.db", w->dir), .n_readers = 1, .busy_ms = 1000, .may_migrate = true};
+    dbo = (struct db_options){.url = str_printf(&w->a, "sqlite:%s/pawl.db", w->dir),
+                              .n_readers = 1,
+                              .busy_ms = 1000,
+                              .may_migrate = true};
     ASSERT_OK(dir_make(lo.dir, 0700, &err), &err);
     ASSERT_OK(dir_make(bo.dir, 0700, &err), &err);
-    ASSERT_OK(journal_open(path_join(&w->a, w->dir, "decisions.log"), &w->journal, NULL, &err), &err);
+    ASSERT_OK(journal_open(path_join(&w->a, w->dir, "decisions.log"), &w->journal, NULL, &err),
+              &err);
     ASSERT_OK(blob_open(path_join(&w->a, w->dir, "store"), &w->blobs, &err), &err);
     ASSERT_OK(feedback_log_open(&lo, &w->log, &err), &err);
     ASSERT_OK(label_log_open(&bo, &w->labels, &err), &err);
-    so = (struct serve_options){.dir = path_join(&w->a, w->dir, "serving"), .blobs = w->blobs, .journal = w->journal, .is_replay = true};
+    so = (struct serve_options){.dir = path_join(&w->a, w->dir, "serving"),
+                                .blobs = w->blobs,
+                                .journal = w->journal,
+                                .is_replay = true};
     ASSERT_OK(dir_make(so.dir, 0700, &err), &err);
     ASSERT_OK(serve_open(&so, &w->serve, &err), &err);
     ASSERT_OK(db_open(&dbo, &w->db, &err), &err);
@@ -68,8 +76,14 @@ static void world_close(struct world *w)
 
 static struct monitor *monitor_at(struct world *w, struct db *db)
 {
-    struct monitor_options opt = {.db = db, .log = w->log, .labels = w->labels, .serve = w->serve, .blobs = w->blobs,
-                                  .clock = CLOCK_SYSTEM, .is_replay = true, .commit_ms = 1};
+    struct monitor_options opt = {.db = db,
+                                  .log = w->log,
+                                  .labels = w->labels,
+                                  .serve = w->serve,
+                                  .blobs = w->blobs,
+                                  .clock = CLOCK_SYSTEM,
+                                  .is_replay = true,
+                                  .commit_ms = 1};
     struct monitor *m;
     struct err err = ERR_INIT;
 
@@ -88,9 +102,17 @@ static void put_records(struct world *w, int from, int to)
 {
     for (int i = from; i < to; i++) {
         double score = (double)((i * 37) % 100) / 100;
-        struct prediction_record r = {.endpoint = STR("delay"), .event_us = START + i * US_PER_MIN * 2, .wall_us = i, .release = 1 + i / 2000,
-                                      .role = ROLE_LIVE, .status = i % 97 == 0 ? RECORD_ERROR : RECORD_OK, .bucket = (uint16_t)(i % 10000),
-                                      .latency_us = (uint32_t)(100 + i % 50), .decision = score > 0.5, .scores = &score, .n_scores = 1};
+        struct prediction_record r = {.endpoint = STR("delay"),
+                                      .event_us = START + i * US_PER_MIN * 2,
+                                      .wall_us = i,
+                                      .release = 1 + i / 2000,
+                                      .role = ROLE_LIVE,
+                                      .status = i % 97 == 0 ? RECORD_ERROR : RECORD_OK,
+                                      .bucket = (uint16_t)(i % 10000),
+                                      .latency_us = (uint32_t)(100 + i % 50),
+                                      .decision = score > 0.5,
+                                      .scores = &score,
+                                      .n_scores = 1};
         struct log_ticket t;
         record_id(i, r.id);
         assert_true(feedback_log_put(w->log, &r, &t));
@@ -104,8 +126,10 @@ static void put_labels(struct world *w, int from, int to, int64_t after_us)
     size_t n_new;
 
     for (int i = from; i < to; i++) {
-        l[i - from] = (struct label_record){.endpoint = STR("delay"), .event_us = AT_US_NONE,
-                                            .known_us = START + i * US_PER_MIN * 2 + after_us, .wall_us = i};
+        l[i - from] = (struct label_record){.endpoint = STR("delay"),
+                                            .event_us = AT_US_NONE,
+                                            .known_us = START + i * US_PER_MIN * 2 + after_us,
+                                            .wall_us = i};
         record_id(i, l[i - from].id);
         l[i - from].label.type = VAL_BOOL;
         l[i - from].label.u.b = i % 3 == 0;
@@ -126,7 +150,8 @@ static void test_same_windows(void **state)
     (void)state;
     world_open(&w);
     m = monitor_at(&w, w.db);
-    for (int i = 0; i < N_RECORDS; i += 500) { /* interrupted six times, labels waiting for their time in between */
+    for (int i = 0; i < N_RECORDS;
+         i += 500) { /* interrupted six times, labels waiting for their time in between */
         put_records(&w, i, i + 500);
         put_labels(&w, i, i + 500, 13 * US_PER_HOUR);
         ASSERT_OK(monitor_drain(m, "delay", START + (i + 500) * US_PER_MIN * 2, &err), &err);
@@ -138,7 +163,10 @@ static void test_same_windows(void **state)
     monitor_close(m);
     {
         struct db *fresh;
-        struct db_options dbo = {.url = str_printf(&w.a, "sqlite:%s/other.db", w.dir), .n_readers = 1, .busy_ms = 1000, .may_migrate = true};
+        struct db_options dbo = {.url = str_printf(&w.a, "sqlite:%s/other.db", w.dir),
+                                 .n_readers = 1,
+                                 .busy_ms = 1000,
+                                 .may_migrate = true};
         ASSERT_OK(db_open(&dbo, &fresh, &err), &err);
         m = monitor_at(&w, fresh);
         ASSERT_OK(monitor_drain(m, "delay", END, &err), &err);
@@ -185,7 +213,7 @@ static void test_labels_wait(void **state)
     m = monitor_at(&w, w.db);
     put_records(&w, 0, 11);
     put_labels(&w, 1, 11, 2 * US_PER_HOUR); /* record 0 is an error: there is nothing to label */
-    put_labels(&w, 5000, 5001, 0); /* nobody predicted that */
+    put_labels(&w, 5000, 5001, 0);          /* nobody predicted that */
     ASSERT_OK(monitor_drain(m, "delay", START + US_PER_HOUR, &err), &err);
     monitor_telemetry(m, &t);
     assert_int_equal(t.n_labels, 0);
@@ -218,7 +246,8 @@ static void take(void *arg, const struct monitor_event *ev)
 static void test_final_windows(void **state)
 {
     struct world w = {0};
-    struct perf_rule rule = {.metric = METRIC_CALIBRATION, .kind = PERF_RULE_AT_MOST, .value = 0.02, .k = 1, .r = 1};
+    struct perf_rule rule = {
+        .metric = METRIC_CALIBRATION, .kind = PERF_RULE_AT_MOST, .value = 0.02, .k = 1, .r = 1};
     struct monitor_spec spec = MONITOR_DEFAULTS;
     struct monitor *m;
     struct told t = {0};
@@ -238,7 +267,7 @@ static void test_final_windows(void **state)
     ASSERT_OK(monitor_drain(m, "delay", START + US_PER_DAY, &err), &err);
     ASSERT_OK(monitor_evaluate(m, "delay", START + US_PER_DAY, take, &t, &err), &err);
     assert_int_equal(t.n_performance, 1); /* closed, and 97 % of its labels are there */
-    assert_int_equal(t.n_alarms, 1);      /* scores have a mean of 0.5, a third of the labels is 1 */
+    assert_int_equal(t.n_alarms, 1); /* scores have a mean of 0.5, a third of the labels is 1 */
     ASSERT_OK(monitor_evaluate(m, "delay", START + US_PER_DAY, take, &t, &err), &err);
     assert_int_equal(t.n_performance, 1); /* once */
     ASSERT_OK(monitor_drain(m, "delay", START + 3 * US_PER_DAY, &err), &err);
@@ -255,8 +284,9 @@ static void test_final_windows(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_windows), cmocka_unit_test(test_database_comes_late),
-                                       cmocka_unit_test(test_labels_wait), cmocka_unit_test(test_final_windows)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_same_windows), cmocka_unit_test(test_database_comes_late),
+        cmocka_unit_test(test_labels_wait), cmocka_unit_test(test_final_windows)};
 
     return RUN_TESTS(tests);
 }

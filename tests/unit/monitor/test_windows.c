@@ -19,10 +19,12 @@
 /* A baseline of two features and the score, from 20 days of 1,000 rows. */
 static void baseline_make(struct arena *a, struct baseline *b, struct rng *rng)
 {
-    double *x = ARENA_NEW_N(a, double, N_REF), *y = ARENA_NEW_N(a, double, N_REF), *s = ARENA_NEW_N(a, double, N_REF);
+    double *x = ARENA_NEW_N(a, double, N_REF), *y = ARENA_NEW_N(a, double, N_REF),
+           *s = ARENA_NEW_N(a, double, N_REF);
     int64_t *t = ARENA_NEW_N(a, int64_t, N_REF);
     struct err err = ERR_INIT;
-    struct hist_input in = {.kind = HIST_NUMBER, .values = {.type = VAL_FLOAT, .n = N_REF}, .time_us = t};
+    struct hist_input in = {
+        .kind = HIST_NUMBER, .values = {.type = VAL_FLOAT, .n = N_REF}, .time_us = t};
     struct json *metrics = json_obj(a), *auc = json_obj(a);
 
     for (int i = 0; i < N_REF; i++) {
@@ -31,7 +33,11 @@ static void baseline_make(struct arena *a, struct baseline *b, struct rng *rng)
         s[i] = rng_f64(rng);
         t[i] = i * US_PER_DAY / 1000;
     }
-    *b = (struct baseline){.task = TASK_BINARY, .n_rows = N_REF, .n_features = 2, .threshold = 0.5, .reference = "train"};
+    *b = (struct baseline){.task = TASK_BINARY,
+                           .n_rows = N_REF,
+                           .n_features = 2,
+                           .threshold = 0.5,
+                           .reference = "train"};
     b->features = ARENA_NEW_N(a, struct hist_reference, 2);
     in.name = "important";
     in.importance = 0.9;
@@ -96,7 +102,8 @@ static void test_save_load_add(void **state)
     window_free(back);
     back = window_new(NULL, 3, 0, US_PER_DAY);
     assert_int_equal(window_load(back, x, &err), ERR_CORRUPT);
-    assert_true(window_latency_quantile(whole, 0.99) >= 980 && window_latency_quantile(whole, 0.99) <= 1100);
+    assert_true(window_latency_quantile(whole, 0.99) >= 980 &&
+                window_latency_quantile(whole, 0.99) <= 1100);
     assert_int_equal(window_latency_above(whole, 2000), 0);
     window_free(whole);
     window_free(one);
@@ -120,7 +127,8 @@ static void test_drift_verdicts(void **state)
     arena_init(&a, ARENA);
     rng_init(&rng, 5);
     baseline_make(&a, &b, &rng);
-    for (int day = 0; day < 30; day++) { /* a month without drift: one alarm is promised, five would be a bug */
+    for (int day = 0; day < 30;
+         day++) { /* a month without drift: one alarm is promised, five would be a bug */
         w = window_new(&b, 1, day * US_PER_DAY, (day + 1) * US_PER_DAY);
         fill(w, &b, &rng, 1000, 0);
         ASSERT_OK(window_drift(w, &b, &spec, &a, &o, &err), &err);
@@ -139,7 +147,8 @@ static void test_drift_verdicts(void **state)
     w = window_new(&b, 1, 0, US_PER_DAY);
     fill(w, &b, &rng, 10, 3);
     ASSERT_OK(window_drift(w, &b, &spec, &a, &o, &err), &err);
-    assert_int_equal(o.verdict, DRIFT_OPEN); /* ten rows: no data is never a pass and never a failure */
+    assert_int_equal(o.verdict,
+                     DRIFT_OPEN); /* ten rows: no data is never a pass and never a failure */
     window_free(w);
     arena_fini(&a);
 }
@@ -160,8 +169,10 @@ static void test_performance_verdicts(void **state)
 {
     struct arena a;
     struct rng rng;
-    struct perf_rule drop = {.metric = METRIC_ROC_AUC, .kind = PERF_RULE_DROP, .value = 0.05, .k = 1, .r = 1};
-    struct perf_rule calibration = {.metric = METRIC_CALIBRATION, .kind = PERF_RULE_AT_MOST, .value = 0.05, .k = 1, .r = 1};
+    struct perf_rule drop = {
+        .metric = METRIC_ROC_AUC, .kind = PERF_RULE_DROP, .value = 0.05, .k = 1, .r = 1};
+    struct perf_rule calibration = {
+        .metric = METRIC_CALIBRATION, .kind = PERF_RULE_AT_MOST, .value = 0.05, .k = 1, .r = 1};
     struct perf_outcome o;
     struct window *w = window_new(NULL, 1, 0, US_PER_DAY);
 
@@ -225,9 +236,16 @@ static void test_evidence_survives(void **state)
     rng_init(&rng, 4);
     for (int i = 0; i < 5000; i++) {
         struct ev_place at = {.step = i % 2, .bucket = (uint32_t)rng_below(&rng, 10001)};
-        struct ev_request q = {.at = at, .arm = i % 3 ? ARM_INCUMBENT : ARM_CANDIDATE, .is_error = i % 50 == 0, .has_latency = true,
-                               .is_slow = i % 40 == 0, .score = rng_f64(&rng)};
-        struct ev_scored p = {.at = at, .incumbent = rng_f64(&rng), .candidate = rng_f64(&rng), .is_flip = i % 7 == 0};
+        struct ev_request q = {.at = at,
+                               .arm = i % 3 ? ARM_INCUMBENT : ARM_CANDIDATE,
+                               .is_error = i % 50 == 0,
+                               .has_latency = true,
+                               .is_slow = i % 40 == 0,
+                               .score = rng_f64(&rng)};
+        struct ev_scored p = {.at = at,
+                              .incumbent = rng_f64(&rng),
+                              .candidate = rng_f64(&rng),
+                              .is_flip = i % 7 == 0};
         ASSERT_OK(evidence_add(e, &q, &err), &err);
         ASSERT_OK(evidence_add_pair(e, &p, &err), &err);
         if (i % 2)
@@ -293,13 +311,17 @@ static void test_slo(void **state)
 
 static void test_sources(void **state)
 {
-    struct source_facts f = {.name = "flights", .newest_us = 10 * US_PER_HOUR, .freshness_us = 36 * US_PER_HOUR, .blocked_us = AT_US_NONE};
+    struct source_facts f = {.name = "flights",
+                             .newest_us = 10 * US_PER_HOUR,
+                             .freshness_us = 36 * US_PER_HOUR,
+                             .blocked_us = AT_US_NONE};
     int64_t age;
 
     (void)state;
     assert_int_equal(source_judge(&f, 40 * US_PER_HOUR, &age), SOURCE_FRESH);
     assert_int_equal(age, 30 * US_PER_HOUR);
-    assert_int_equal(source_judge(&f, 46 * US_PER_HOUR, &age), SOURCE_FRESH); /* exactly the limit */
+    assert_int_equal(source_judge(&f, 46 * US_PER_HOUR, &age),
+                     SOURCE_FRESH); /* exactly the limit */
     assert_int_equal(source_judge(&f, 46 * US_PER_HOUR + 1, &age), SOURCE_STALE);
     f.blocked_us = 5;
     assert_int_equal(source_judge(&f, 40 * US_PER_HOUR, &age), SOURCE_BLOCKED);
@@ -310,10 +332,14 @@ static void test_sources(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_save_load_add),   cmocka_unit_test(test_drift_verdicts), cmocka_unit_test(test_performance_verdicts),
-        cmocka_unit_test(test_persistence),     cmocka_unit_test(test_evidence_survives), cmocka_unit_test(test_bad_bucket),
-        cmocka_unit_test(test_slo),             cmocka_unit_test(test_sources)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_save_load_add),
+                                       cmocka_unit_test(test_drift_verdicts),
+                                       cmocka_unit_test(test_performance_verdicts),
+                                       cmocka_unit_test(test_persistence),
+                                       cmocka_unit_test(test_evidence_survives),
+                                       cmocka_unit_test(test_bad_bucket),
+                                       cmocka_unit_test(test_slo),
+                                       cmocka_unit_test(test_sources)};
 
     return RUN_TESTS(tests);
 }

@@ -12,7 +12,8 @@
 
 #define ARENA ((size_t)64 << 20)
 
-static struct json *record(struct arena *a, const char *kind, int64_t release, int64_t before, int64_t after)
+static struct json *record(struct arena *a, const char *kind, int64_t release, int64_t before,
+                           int64_t after)
 {
     struct json *o = json_obj(a);
 
@@ -60,7 +61,10 @@ static void test_book(void **state)
     arena_init(&a, ARENA);
     book_init(&b);
     ASSERT_OK(book_apply(&b, 1, 10, record(&a, "live", 1, 0, 1), &err), &err);
-    ASSERT_OK(book_apply(&b, 2, 20, with_rollout(&a, record(&a, "rollout_start", 2, 1, 1), 0, US_PER_DAY), &err), &err);
+    ASSERT_OK(book_apply(&b, 2, 20,
+                         with_rollout(&a, record(&a, "rollout_start", 2, 1, 1), 0, US_PER_DAY),
+                         &err),
+              &err);
     e = book_find(&b, "delay");
     assert_non_null(e);
     assert_true(e->has_rollout);
@@ -71,7 +75,10 @@ static void test_book(void **state)
     assert_true(book_watch(e, &w));
     assert_int_equal(w.n_stretches, 1);
     assert_true(w.is_shadow[0]);
-    ASSERT_OK(book_apply(&b, 3, 30, with_rollout(&a, record(&a, "rollout_step", 2, 1, 1), 1, 2 * US_PER_DAY), &err), &err);
+    ASSERT_OK(book_apply(&b, 3, 30,
+                         with_rollout(&a, record(&a, "rollout_step", 2, 1, 1), 1, 2 * US_PER_DAY),
+                         &err),
+              &err);
     assert_int_equal(e->rollout.state, ROLLOUT_CANARY);
     assert_int_equal(e->rollout.step, 1);
     ASSERT_OK(book_apply(&b, 4, 40, record(&a, "rollout_pause", 2, 1, 1), &err), &err);
@@ -79,9 +86,13 @@ static void test_book(void **state)
     assert_true(book_watch(e, &w));
     assert_int_equal(w.stretches[2].step, -1);
     assert_int_equal(w.stretches[2].generation, 4);
-    ASSERT_OK(book_apply(&b, 4, 40, record(&a, "rollout_abort", 2, 1, 1), &err), &err); /* seen: skipped */
+    ASSERT_OK(book_apply(&b, 4, 40, record(&a, "rollout_abort", 2, 1, 1), &err),
+              &err); /* seen: skipped */
     assert_int_equal(e->rollout.state, ROLLOUT_PAUSED);
-    ASSERT_OK(book_apply(&b, 5, 50, with_rollout(&a, record(&a, "rollout_step", 2, 1, 1), 1, 3 * US_PER_DAY), &err), &err);
+    ASSERT_OK(book_apply(&b, 5, 50,
+                         with_rollout(&a, record(&a, "rollout_step", 2, 1, 1), 1, 3 * US_PER_DAY),
+                         &err),
+              &err);
     assert_int_equal(e->rollout.state, ROLLOUT_CANARY);
     assert_int_equal(e->rollout.step_started_us[1], 3 * US_PER_DAY);
     ASSERT_OK(book_apply(&b, 6, 60, record(&a, "rollout_abort", 2, 1, 1), &err), &err);
@@ -103,9 +114,15 @@ static void test_book_refuses(void **state)
     (void)state;
     arena_init(&a, ARENA);
     book_init(&b);
-    assert_int_equal(book_apply(&b, 1, 10, with_rollout(&a, record(&a, "rollout_step", 2, 1, 1), 1, 5), &err), ERR_CORRUPT);
-    ASSERT_OK(book_apply(&b, 2, 20, with_rollout(&a, record(&a, "rollout_start", 2, 1, 1), 0, 5), &err), &err);
-    assert_int_equal(book_apply(&b, 3, 30, with_rollout(&a, record(&a, "rollout_step", 2, 1, 1), 2, 6), &err), ERR_CORRUPT);
+    assert_int_equal(
+        book_apply(&b, 1, 10, with_rollout(&a, record(&a, "rollout_step", 2, 1, 1), 1, 5), &err),
+        ERR_CORRUPT);
+    ASSERT_OK(
+        book_apply(&b, 2, 20, with_rollout(&a, record(&a, "rollout_start", 2, 1, 1), 0, 5), &err),
+        &err);
+    assert_int_equal(
+        book_apply(&b, 3, 30, with_rollout(&a, record(&a, "rollout_step", 2, 1, 1), 2, 6), &err),
+        ERR_CORRUPT);
     assert_int_equal(book_apply(&b, 4, 30, record(&a, "no_such_kind", 2, 1, 1), &err), ERR_CORRUPT);
     book_fini(&b);
     arena_fini(&a);
@@ -130,9 +147,13 @@ static void desk_open(struct desk *d)
     (void)snprintf(d->dir, sizeof(d->dir), "/tmp/pawl-test-book-XXXXXX");
     assert_non_null(mkdtemp(d->dir));
     arena_init(&d->a, ARENA);
-    ASSERT_OK(journal_open(path_join(&d->a, d->dir, "decisions.log"), &d->journal, NULL, &err), &err);
+    ASSERT_OK(journal_open(path_join(&d->a, d->dir, "decisions.log"), &d->journal, NULL, &err),
+              &err);
     ASSERT_OK(blob_open(path_join(&d->a, d->dir, "store"), &d->blobs, &err), &err);
-    so = (struct serve_options){.dir = path_join(&d->a, d->dir, "serving"), .blobs = d->blobs, .journal = d->journal, .is_replay = true};
+    so = (struct serve_options){.dir = path_join(&d->a, d->dir, "serving"),
+                                .blobs = d->blobs,
+                                .journal = d->journal,
+                                .is_replay = true};
     ASSERT_OK(dir_make(so.dir, 0700, &err), &err);
     ASSERT_OK(serve_open(&so, &d->serve, &err), &err);
 }
@@ -140,7 +161,10 @@ static void desk_open(struct desk *d)
 static void desk_db(struct desk *d)
 {
     struct err err = ERR_INIT;
-    struct db_options opt = {.url = str_printf(&d->a, "sqlite:%s/pawl.db", d->dir), .n_readers = 1, .busy_ms = 1000, .may_migrate = true};
+    struct db_options opt = {.url = str_printf(&d->a, "sqlite:%s/pawl.db", d->dir),
+                             .n_readers = 1,
+                             .busy_ms = 1000,
+                             .may_migrate = true};
 
     ASSERT_OK(db_open(&opt, &d->db, &err), &err);
 }
@@ -148,7 +172,11 @@ static void desk_db(struct desk *d)
 static void desk_host(struct desk *d, struct db *db)
 {
     struct err err = ERR_INIT;
-    struct release_host_options opt = {.home = d->dir, .db = db, .journal = d->journal, .serve = d->serve, .blobs = d->blobs,
+    struct release_host_options opt = {.home = d->dir,
+                                       .db = db,
+                                       .journal = d->journal,
+                                       .serve = d->serve,
+                                       .blobs = d->blobs,
                                        .clock = CLOCK_SYSTEM};
 
     ASSERT_OK(release_host_open(&opt, &d->host, &err), &err);
@@ -180,7 +208,8 @@ static void journal_put(struct desk *d, const struct json *rec)
 static int64_t make_release(struct desk *d, double threshold)
 {
     struct err err = ERR_INIT;
-    struct release_parts p = {.endpoint = "delay", .model_digest = "aa", .tree_digest = "bb", .threshold = threshold};
+    struct release_parts p = {
+        .endpoint = "delay", .model_digest = "aa", .tree_digest = "bb", .threshold = threshold};
     struct release_new n = {.author = "ann", .reason = "test", .at_us = 1};
     struct json *doc;
     struct digest digest;
@@ -304,8 +333,10 @@ static void test_create(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_book), cmocka_unit_test(test_book_refuses), cmocka_unit_test(test_create),
-                                       cmocka_unit_test(test_projection_catches_up), cmocka_unit_test(test_rollback_projects)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_book), cmocka_unit_test(test_book_refuses),
+        cmocka_unit_test(test_create), cmocka_unit_test(test_projection_catches_up),
+        cmocka_unit_test(test_rollback_projects)};
 
     return RUN_TESTS(tests);
 }

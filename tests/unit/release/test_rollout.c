@@ -13,21 +13,39 @@
 
 static void plan_init(struct rollout_plan *p)
 {
-    *p = (struct rollout_plan){.n_steps = 4, .n_guards = 3, .alpha = 0.01, .fuse = 0.5, .min_requests = 100, .min_buckets = 30,
-                               .expires_us = 7 * US_PER_DAY, .pair = 1, .latency_limit_us = 1000};
+    *p = (struct rollout_plan){.n_steps = 4,
+                               .n_guards = 3,
+                               .alpha = 0.01,
+                               .fuse = 0.5,
+                               .min_requests = 100,
+                               .min_buckets = 30,
+                               .expires_us = 7 * US_PER_DAY,
+                               .pair = 1,
+                               .latency_limit_us = 1000};
     p->steps[0] = (struct rollout_step){0, 0, 500};
     p->steps[1] = (struct rollout_step){2500, 10 * US_PER_MIN, 500};
     p->steps[2] = (struct rollout_step){5000, 10 * US_PER_MIN, 500};
     p->steps[3] = (struct rollout_step){10000, 10 * US_PER_MIN, 500};
-    p->guards[0] = (struct guardrail){.metric = GUARD_ERROR_RATE, .rule = GUARD_NO_WORSE_BY, .value = 0.02, .is_required = true};
-    p->guards[1] = (struct guardrail){.metric = GUARD_SCORE_MEAN, .rule = GUARD_CHANGES_AT_MOST, .value = 0.05, .is_required = true};
-    p->guards[2] = (struct guardrail){.metric = GUARD_NORMALIZED_LOG_LOSS, .rule = GUARD_NO_WORSE_BY, .value = 0.02};
+    p->guards[0] = (struct guardrail){
+        .metric = GUARD_ERROR_RATE, .rule = GUARD_NO_WORSE_BY, .value = 0.02, .is_required = true};
+    p->guards[1] = (struct guardrail){.metric = GUARD_SCORE_MEAN,
+                                      .rule = GUARD_CHANGES_AT_MOST,
+                                      .value = 0.05,
+                                      .is_required = true};
+    p->guards[2] = (struct guardrail){
+        .metric = GUARD_NORMALIZED_LOG_LOSS, .rule = GUARD_NO_WORSE_BY, .value = 0.02};
 }
 
 static void rollout_init(struct rollout *r)
 {
-    *r = (struct rollout){.id = 9, .endpoint = "delay", .candidate = 2, .incumbent = 1, .state = ROLLOUT_SHADOW,
-                          .before_pause = ROLLOUT_SHADOW, .started_us = 0, .reason = "test"};
+    *r = (struct rollout){.id = 9,
+                          .endpoint = "delay",
+                          .candidate = 2,
+                          .incumbent = 1,
+                          .state = ROLLOUT_SHADOW,
+                          .before_pause = ROLLOUT_SHADOW,
+                          .started_us = 0,
+                          .reason = "test"};
     plan_init(&r->plan);
     for (int i = 0; i < EV_STEPS_MAX; i++)
         r->step_started_us[i] = AT_US_NONE;
@@ -48,15 +66,20 @@ static void traffic(struct evidence *e, const struct rollout *r, struct world *w
 
     for (int i = 0; i < n; i++) {
         uint32_t bucket = (uint32_t)rng_below(&w->rng, 10000);
-        struct ev_request q = {.at = {.step = r->step, .bucket = bucket}, .arm = (int)bucket < share ? ARM_CANDIDATE : ARM_INCUMBENT,
+        struct ev_request q = {.at = {.step = r->step, .bucket = bucket},
+                               .arm = (int)bucket < share ? ARM_CANDIDATE : ARM_INCUMBENT,
                                .has_latency = true};
         double base = 0.2 + 0.1 * rng_normal(&w->rng);
-        struct ev_scored p = {.at = q.at, .incumbent = base, .candidate = base + w->shift + 0.01 * rng_normal(&w->rng)};
+        struct ev_scored p = {.at = q.at,
+                              .incumbent = base,
+                              .candidate = base + w->shift + 0.01 * rng_normal(&w->rng)};
         q.is_error = rng_f64(&w->rng) < w->error_rate[q.arm];
         q.score = q.is_error ? NAN : (q.arm == ARM_CANDIDATE ? p.candidate : p.incumbent);
         ASSERT_OK(evidence_add(e, &q, &err), &err);
         if (share == 0) {
-            struct ev_request s = {.at = q.at, .arm = ARM_CANDIDATE, .is_error = rng_f64(&w->rng) < w->error_rate[ARM_CANDIDATE],
+            struct ev_request s = {.at = q.at,
+                                   .arm = ARM_CANDIDATE,
+                                   .is_error = rng_f64(&w->rng) < w->error_rate[ARM_CANDIDATE],
                                    .score = p.candidate};
             ASSERT_OK(evidence_add(e, &s, &err), &err);
         }
@@ -180,7 +203,8 @@ static void test_sample_ratio_pauses(void **state)
     r.state = ROLLOUT_CANARY;
     r.step_started_us[1] = 0;
     for (int i = 0; i < 3000; i++) { /* 40 % instead of 25 % */
-        struct ev_request q = {.at = {.step = 1, .bucket = (uint32_t)i}, .arm = rng_f64(&rng) < 0.4 ? ARM_CANDIDATE : ARM_INCUMBENT,
+        struct ev_request q = {.at = {.step = 1, .bucket = (uint32_t)i},
+                               .arm = rng_f64(&rng) < 0.4 ? ARM_CANDIDATE : ARM_INCUMBENT,
                                .score = 0.2};
         ASSERT_OK(evidence_add(e, &q, &err), &err);
     }
@@ -238,9 +262,12 @@ static void test_round_trip(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_harmless_passes),         cmocka_unit_test(test_errors_roll_back),
-                                       cmocka_unit_test(test_shifted_scores_roll_back), cmocka_unit_test(test_silence_waits_then_asks),
-                                       cmocka_unit_test(test_sample_ratio_pauses),      cmocka_unit_test(test_false_rollbacks),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_harmless_passes),
+                                       cmocka_unit_test(test_errors_roll_back),
+                                       cmocka_unit_test(test_shifted_scores_roll_back),
+                                       cmocka_unit_test(test_silence_waits_then_asks),
+                                       cmocka_unit_test(test_sample_ratio_pauses),
+                                       cmocka_unit_test(test_false_rollbacks),
                                        cmocka_unit_test(test_round_trip)};
 
     return RUN_TESTS(tests);

@@ -6,20 +6,23 @@
 #include "base/clock.h"
 #include "release/release_spec.h"
 
-static const char YAML[] = "approvals: { release: [business] }\n"
-                           "endpoint:\n"
-                           "  name: delay\n"
-                           "  rollout:\n"
-                           "    shadow: { samples: 2000 }\n"
-                           "    canary: { steps: [5%, 25%, 50%, 100%], window: 10m, samples: 1000, sticky_by: [origin, destination] }\n"
-                           "    guardrails:\n"
-                           "      - { metric: error_rate, no_worse_by: 1% }\n"
-                           "      - { metric: latency_p99, no_worse_by: 20%, margin: 1% }\n"
-                           "      - { metric: score_mean, changes_at_most: 0.05 }\n"
-                           "      - { metric: normalized_log_loss, no_worse_by: 0.02, when: labels, required: false }\n"
-                           "  rollback: { keep: 3 }\n";
+static const char YAML[] =
+    "approvals: { release: [business] }\n"
+    "endpoint:\n"
+    "  name: delay\n"
+    "  rollout:\n"
+    "    shadow: { samples: 2000 }\n"
+    "    canary: { steps: [5%, 25%, 50%, 100%], window: 10m, samples: 1000, sticky_by: [origin, "
+    "destination] }\n"
+    "    guardrails:\n"
+    "      - { metric: error_rate, no_worse_by: 1% }\n"
+    "      - { metric: latency_p99, no_worse_by: 20%, margin: 1% }\n"
+    "      - { metric: score_mean, changes_at_most: 0.05 }\n"
+    "      - { metric: normalized_log_loss, no_worse_by: 0.02, when: labels, required: false }\n"
+    "  rollback: { keep: 3 }\n";
 
-static void decode(const char *yaml, struct arena *a, struct release_spec *ret, struct cfg_problems *ps)
+static void decode(const char *yaml, struct arena *a, struct release_spec *ret,
+                   struct cfg_problems *ps)
 {
     struct cfg_node *root;
     struct err err = ERR_INIT;
@@ -64,7 +67,9 @@ static void test_problems(void **state)
     } CASES[] = {
         {"endpoint: { name: e, rollout: { canary: { steps: [25%, 5%, 100%] } } }", "rise"},
         {"endpoint: { name: e, rollout: { canary: { steps: [5%, 50%] } } }", "100"},
-        {"endpoint: { name: e, rollout: { guardrails: [{ metric: error_rate, changes_at_most: 1% }] } }", "does not go with"},
+        {"endpoint: { name: e, rollout: { guardrails: [{ metric: error_rate, changes_at_most: 1% "
+         "}] } }",
+         "does not go with"},
         {"endpoint: { name: e, rollout: { guardrails: [{ metric: error_rate }] } }", "how much"},
         {"endpoint: { name: e, rolout: {} }", "rollout"},
         {"approvals: { release: [ceo] }", "ceo"},
@@ -96,7 +101,9 @@ static void test_policy_diff(void **state)
     arena_init(&a, 1 << 24);
     decode(YAML, &a, &live, &ps);
     decode(YAML, &a, &same, &ps);
-    decode("endpoint: { name: delay, rollout: { guardrails: [{ metric: error_rate, no_worse_by: 5% }] } }", &a, &looser, &ps);
+    decode("endpoint: { name: delay, rollout: { guardrails: [{ metric: error_rate, no_worse_by: 5% "
+           "}] } }",
+           &a, &looser, &ps);
     assert_int_equal(json_len(policy_diff(live.policy, same.policy, &a)), 0);
     d = policy_diff(live.policy, looser.policy, &a);
     assert_int_equal(json_len(d), 2); /* rollout and approvals */
@@ -106,7 +113,8 @@ static void test_policy_diff(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_decode), cmocka_unit_test(test_problems),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_decode),
+                                       cmocka_unit_test(test_problems),
                                        cmocka_unit_test(test_policy_diff)};
 
     return RUN_TESTS(tests);

@@ -9,12 +9,14 @@
 
 static const struct {
     enum release_state from, to;
-} LEGAL[] = {{RELEASE_DRAFT, RELEASE_GATED},       {RELEASE_DRAFT, RELEASE_REJECTED},    {RELEASE_GATED, RELEASE_APPROVED},
-             {RELEASE_GATED, RELEASE_REJECTED},    {RELEASE_APPROVED, RELEASE_ROLLING},  {RELEASE_APPROVED, RELEASE_LIVE},
-             {RELEASE_APPROVED, RELEASE_REJECTED}, {RELEASE_ROLLING, RELEASE_LIVE},      {RELEASE_ROLLING, RELEASE_ROLLED_BACK},
-             {RELEASE_ROLLING, RELEASE_APPROVED},  {RELEASE_LIVE, RELEASE_RETIRED},      {RELEASE_LIVE, RELEASE_ROLLED_BACK},
-             {RELEASE_RETIRED, RELEASE_LIVE},      {RELEASE_RETIRED, RELEASE_ROLLING},   {RELEASE_ROLLED_BACK, RELEASE_GATED},
-             {RELEASE_ROLLED_BACK, RELEASE_LIVE}};
+} LEGAL[] = {{RELEASE_DRAFT, RELEASE_GATED},         {RELEASE_DRAFT, RELEASE_REJECTED},
+             {RELEASE_GATED, RELEASE_APPROVED},      {RELEASE_GATED, RELEASE_REJECTED},
+             {RELEASE_APPROVED, RELEASE_ROLLING},    {RELEASE_APPROVED, RELEASE_LIVE},
+             {RELEASE_APPROVED, RELEASE_REJECTED},   {RELEASE_ROLLING, RELEASE_LIVE},
+             {RELEASE_ROLLING, RELEASE_ROLLED_BACK}, {RELEASE_ROLLING, RELEASE_APPROVED},
+             {RELEASE_LIVE, RELEASE_RETIRED},        {RELEASE_LIVE, RELEASE_ROLLED_BACK},
+             {RELEASE_RETIRED, RELEASE_LIVE},        {RELEASE_RETIRED, RELEASE_ROLLING},
+             {RELEASE_ROLLED_BACK, RELEASE_GATED},   {RELEASE_ROLLED_BACK, RELEASE_LIVE}};
 
 static bool is_legal(enum release_state from, enum release_state to)
 {
@@ -32,9 +34,11 @@ static void test_release_moves(void **state)
     for (int from = 0; from < RELEASE_STATE_N; from++)
         for (int to = 0; to < RELEASE_STATE_N; to++) {
             bool legal = is_legal((enum release_state)from, (enum release_state)to);
-            assert_int_equal(release_may_move((enum release_state)from, (enum release_state)to), legal);
-            assert_int_equal(release_check_move(7, (enum release_state)from, (enum release_state)to, &err),
-                             legal ? ERR_OK : ERR_REFUSED);
+            assert_int_equal(release_may_move((enum release_state)from, (enum release_state)to),
+                             legal);
+            assert_int_equal(
+                release_check_move(7, (enum release_state)from, (enum release_state)to, &err),
+                legal ? ERR_OK : ERR_REFUSED);
             if (!legal) {
                 assert_non_null(strstr(err.msg, "r7"));
                 assert_non_null(strstr(err.msg, RELEASE_STATE_NAMES[from]));
@@ -45,7 +49,8 @@ static void test_release_moves(void **state)
 
 static struct rollout at_state(enum rollout_state s)
 {
-    struct rollout r = {.candidate = 2, .incumbent = 1, .state = s, .before_pause = ROLLOUT_CANARY, .step = 1};
+    struct rollout r = {
+        .candidate = 2, .incumbent = 1, .state = s, .before_pause = ROLLOUT_CANARY, .step = 1};
 
     r.plan.n_steps = 2;
     r.plan.steps[1].share = s == ROLLOUT_SHADOW ? 0 : 500;
@@ -66,7 +71,8 @@ static void test_rollout_moves(void **state)
                 r.plan.steps[1].share = 0;
             if (legal && to == ROLLOUT_CANARY)
                 r.plan.steps[1].share = 500;
-            assert_int_equal(rollout_move(&r, (enum rollout_state)to, &err), legal ? ERR_OK : ERR_REFUSED);
+            assert_int_equal(rollout_move(&r, (enum rollout_state)to, &err),
+                             legal ? ERR_OK : ERR_REFUSED);
             assert_int_equal(r.state, legal ? to : from);
         }
 }
@@ -97,8 +103,9 @@ static void test_names(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_release_moves), cmocka_unit_test(test_rollout_moves),
-                                       cmocka_unit_test(test_pause_remembers), cmocka_unit_test(test_names)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_release_moves), cmocka_unit_test(test_rollout_moves),
+        cmocka_unit_test(test_pause_remembers), cmocka_unit_test(test_names)};
 
     return RUN_TESTS(tests);
 }
