@@ -16,9 +16,15 @@ static const char *storage_of(struct arena *a, const struct model_version *v)
     return v->source ? v->source : str_printf(a, "mlflow-artifacts:/trees/%s", v->tree);
 }
 
+/* The logged model of a version is kept as a tag; clients see a field. */
+#define MODEL_ID_TAG "pawl.model_id"
+
 struct json *mlf_version_json(struct arena *a, const struct model_version *v)
 {
     struct json *j = json_obj(a), *aliases = json_arr(a);
+    for (size_t i = 0; i < v->n_tags; i++)
+        if (strcmp(v->tags[i].key, MODEL_ID_TAG) == 0)
+            json_set(a, j, "model_id", json_cstr(a, v->tags[i].value));
     for (size_t i = 0; i < v->n_aliases; i++)
         json_add(a, aliases, json_cstr(a, v->aliases[i]));
     json_set(a, j, "name", json_cstr(a, v->name));
@@ -109,12 +115,19 @@ static void files_take(struct mlflow_call *c, struct model_version *v)
         v->bytes += t.files[i].bytes;
 }
 
+/* An empty text is none. */
+static const char *some(const char *text)
+{
+    return text && *text ? text : NULL;
+}
+
 static enum err_code create(struct mlflow_call *c, struct json **ret, struct err *err)
 {
-    const char *source = NULL, *model_id = mlf_str(c, c->in, "model_id");
+    const char *source = NULL, *model_id = some(mlf_str(c, c->in, "model_id"));
     struct model m;
+    struct logged_model logged;
     struct version_made made;
-    struct model_version v = {.run_id = mlf_str(c, c->in, "run_id"),
+    struct model_version v = {.run_id = some(mlf_str(c, c->in, "run_id")),
                               .run_link = mlf_str(c, c->in, "run_link"),
                               .description = mlf_str(c, c->in, "description")};
     enum err_code code = mlf_need(c, "name", &v.name, err);
@@ -126,13 +139,16 @@ static enum err_code create(struct mlflow_call *c, struct json **ret, struct err
         code = source_resolve(c, source, &v.source, err);
     if (code == ERR_OK)
         code = mlf_tags(c, mlf_list(c, "tags"), &v.tags, &v.n_tags, err);
+    if (code == ERR_OK && model_id)
+        code = logged_model_get(c->track, model_id, c->a, &logged, err);
     if (code != ERR_OK)
         return code;
+    if (model_id && !v.run_id)
+        v.run_id = logged.source_run_id;
     files_take(c, &v);
-    struct tag id = {"pawl.model_id", model_id};
     code = version_create(c->registry, &v, &made, err);
-    if (code == ERR_OK && model_id && *model_id)
-        code = version_tag_set(c->registry, v.name, made.version, id.key, id.value, err);
+    if (code == ERR_OK && model_id)
+        code = version_tag_set(c->registry, v.name, made.version, MODEL_ID_TAG, model_id, err);
     return code == ERR_OK ? version_out(c, v.name, made.version, ret, err) : code;
 }
 
