@@ -104,29 +104,22 @@ static bool read_against(const struct json *o, struct gate_rule *r, char *why)
     return true;
 }
 
-static bool read_metric_rule(const struct json *o, struct gate_rule *r, char *why)
+static bool read_across(const struct json *o, struct gate_rule *r, char *why)
 {
-    struct str name = json_get_str(o, "metric");
-    double at_least, at_most, across;
-    if (!metric_from_name(name, &r->metric)) {
-        const char *near = name.p ? str_nearest(name, METRIC_NAMES, METRIC_N) : NULL;
-        return no(why, "\"%.*s\" is no metric%s%s", STR_ARG(name), near ? "; did you mean " : "",
-                  near ? near : "");
-    }
-    r->slice = json_get_str(o, "slice");
-    if (!read_number(o, "at_least", &at_least, why) || !read_number(o, "at_most", &at_most, why) ||
-        !read_number(o, "difference_at_most", &across, why))
+    r->kind = GATE_METRIC_ACROSS;
+    r->slice = json_get_str(o, "across");
+    if (!read_number(o, "difference_at_most", &r->bound, why))
         return false;
-    if (json_get(o, "across")) {
-        r->kind = GATE_METRIC_ACROSS;
-        r->slice = json_get_str(o, "across");
-        r->bound = across;
-        return !isnan(across) && r->slice.n > 0
-                   ? true
-                   : no(why, "across: COLUMN needs difference_at_most: NUMBER");
-    }
-    if (json_get(o, "against") || json_get(o, "no_worse_by") || json_get(o, "better_by"))
-        return read_against(o, r, why);
+    if (isnan(r->bound) || r->slice.n == 0)
+        return no(why, "across: COLUMN needs difference_at_most: NUMBER");
+    return true;
+}
+
+static bool read_bound(const struct json *o, struct gate_rule *r, char *why)
+{
+    double at_least, at_most;
+    if (!read_number(o, "at_least", &at_least, why) || !read_number(o, "at_most", &at_most, why))
+        return false;
     if (isnan(at_least) == isnan(at_most))
         return no(why, "a rule on %s needs at_least, at_most, or against with no_worse_by",
                   METRIC_NAMES[r->metric]);
@@ -134,6 +127,22 @@ static bool read_metric_rule(const struct json *o, struct gate_rule *r, char *wh
     r->is_at_most = isnan(at_least);
     r->bound = r->is_at_most ? at_most : at_least;
     return true;
+}
+
+static bool read_metric_rule(const struct json *o, struct gate_rule *r, char *why)
+{
+    struct str name = json_get_str(o, "metric");
+    if (!metric_from_name(name, &r->metric)) {
+        const char *near = name.p ? str_nearest(name, METRIC_NAMES, METRIC_N) : NULL;
+        return no(why, "\"%.*s\" is no metric%s%s", STR_ARG(name), near ? "; did you mean " : "",
+                  near ? near : "");
+    }
+    r->slice = json_get_str(o, "slice");
+    if (json_get(o, "across"))
+        return read_across(o, r, why);
+    if (json_get(o, "against") || json_get(o, "no_worse_by") || json_get(o, "better_by"))
+        return read_against(o, r, why);
+    return read_bound(o, r, why);
 }
 
 static bool read_measure_rule(const struct json *o, struct gate_rule *r, char *why)

@@ -55,25 +55,12 @@ static const char *decode_split(const struct cfg_node *n, const char *or_, struc
     return n && cfg_enum(n, "split", SPLITS, 4, &i, ps) ? SPLITS[i] : or_;
 }
 
-static void decode_threshold(const struct cfg_node *n, struct evaluate_spec *s,
-                             struct cfg_problems *ps)
+/* { maximize: f1, split: validation } or { minimize: cost, false_positive: 5, false_negative: 1 } */
+static void decode_best(const struct cfg_node *n, struct evaluate_spec *s, struct cfg_problems *ps)
 {
     struct evaluate_threshold *t = &s->threshold;
-    *t = (struct evaluate_threshold){.kind = THRESHOLD_FIXED, .value = 0.5, .split = "validation"};
-    if (!n)
-        return;
-    if (s->task != TASK_BINARY) {
-        cfg_error(ps, n, "a threshold only makes sense for the task binary, not for %s",
-                  metric_task_name(s->task));
-        return;
-    }
-    if (n->type == CFG_SCALAR) {
-        (void)cfg_f64(n, "threshold", 0, 1, &t->value, ps);
-        return;
-    }
-    if (!cfg_is_map(n, "threshold", ps) || !cfg_known_keys(n, THRESHOLD_KEYS, 5, ps))
-        return;
-    const struct cfg_node *max = cfg_get(n, "maximize"), *min = cfg_get(n, "minimize");
+    const struct cfg_node *max = cfg_get(n, "maximize"), *min = cfg_get(n, "minimize"),
+                          *fp = cfg_get(n, "false_positive"), *fn = cfg_get(n, "false_negative");
     if ((max != NULL) == (min != NULL)) {
         cfg_error(ps, n,
                   "a threshold needs either maximize: f1 (or another metric of decisions) or "
@@ -91,12 +78,28 @@ static void decode_threshold(const struct cfg_node *n, struct evaluate_spec *s,
                   METRIC_NAMES[t->metric], max ? "maximized" : "minimized");
     t->kind = is_cost ? THRESHOLD_COST : THRESHOLD_BEST;
     t->false_positive = t->false_negative = 1;
-    if (cfg_get(n, "false_positive"))
-        (void)cfg_f64(cfg_get(n, "false_positive"), "false_positive", 0, 1e12, &t->false_positive,
-                      ps);
-    if (cfg_get(n, "false_negative"))
-        (void)cfg_f64(cfg_get(n, "false_negative"), "false_negative", 0, 1e12, &t->false_negative,
-                      ps);
+    if (fp)
+        (void)cfg_f64(fp, "false_positive", 0, 1e12, &t->false_positive, ps);
+    if (fn)
+        (void)cfg_f64(fn, "false_negative", 0, 1e12, &t->false_negative, ps);
+}
+
+static void decode_threshold(const struct cfg_node *n, struct evaluate_spec *s,
+                             struct cfg_problems *ps)
+{
+    s->threshold =
+        (struct evaluate_threshold){.kind = THRESHOLD_FIXED, .value = 0.5, .split = "validation"};
+    if (!n)
+        return;
+    if (s->task != TASK_BINARY)
+        cfg_error(ps, n, "a threshold only makes sense for the task binary, not for %s",
+                  metric_task_name(s->task));
+    else if (n->type == CFG_SCALAR)
+        (void)cfg_f64(n, "threshold", 0, 1, &s->threshold.value, ps);
+    else if (cfg_is_map(n, "threshold", ps) &&
+             cfg_known_keys(n, THRESHOLD_KEYS, sizeof(THRESHOLD_KEYS) / sizeof(THRESHOLD_KEYS[0]),
+                            ps))
+        decode_best(n, s, ps);
 }
 
 static void decode_slices(const struct cfg_node *n, struct arena *a, struct evaluate_spec *s,

@@ -57,10 +57,19 @@ static void finish(struct drift_test *t, double floor)
     t->is_over = t->ratio > 1.0 && t->effect >= floor;
 }
 
-static void test_distribution(const struct hist_reference *ref, const uint64_t *cur,
-                              const struct drift_options *opt, const struct drift_chunks *c,
-                              struct drift_test *t)
+/* What all tests of one verdict look at. */
+struct look {
+    const struct hist_reference *ref;
+    const uint64_t *cur;
+    const struct drift_options *opt;
+    struct drift_chunks chunks;
+};
+
+static void test_distribution(const struct look *k, struct drift_test *t)
 {
+    const struct hist_reference *ref = k->ref;
+    const struct drift_options *opt = k->opt;
+    const uint64_t *cur = k->cur;
     size_t n_bins = ref->edges.n_bins;
     const struct drift_law *law = drift_law_of(opt->rule, ref->edges.kind);
     *t = (struct drift_test){
@@ -72,13 +81,13 @@ static void test_distribution(const struct hist_reference *ref, const uint64_t *
     t->p_rows = law->sf(ref->counts, cur, n_bins, t->score);
     t->effect = drift_effect(ref->counts, cur, n_bins);
     struct law_arg arg = {law, n_bins};
-    struct drift_moments m = drift_chunks_moments(ref, c, law_chunk_score, &arg);
+    struct drift_moments m = drift_chunks_moments(ref, &k->chunks, law_chunk_score, &arg);
     double mean = law->mean(ref->counts, cur, n_bins), closed = t->null_rows;
     if (law->is_squared) {
         mean *= mean;
         closed *= closed;
     }
-    rescale(&m, mean, law->is_scaled, c->scale);
+    rescale(&m, mean, law->is_scaled, k->chunks.scale);
     t->null_chunks = chunk_quantile(&m, closed, mean, t->alpha);
     t->null_chunks = law->is_squared ? sqrt(t->null_chunks) : t->null_chunks;
     finish(t, opt->effect_floor);
@@ -97,10 +106,11 @@ static double cell_chunk_score(const void *arg, const uint64_t *rest, const uint
 }
 
 /* Share of one cell against all others: Fisher's exact test, its p-value shown as the |z| it corresponds to. */
-static void test_cell(const struct hist_reference *ref, const uint64_t *cur,
-                      const struct drift_options *opt, const struct drift_chunks *c, size_t cell,
-                      double alpha, struct drift_test *t)
+static void test_cell(const struct look *look, size_t cell, double alpha, struct drift_test *t)
 {
+    const struct hist_reference *ref = look->ref;
+    const struct drift_options *opt = look->opt;
+    const uint64_t *cur = look->cur;
     size_t n_cells = ref->edges.n_cells;
     uint64_t n = hist_total(cur, n_cells), k = cur[cell], k_ref = ref->counts[cell];
     uint64_t two_ref[2] = {k_ref, ref->n - k_ref}, two_cur[2] = {k, n - k};
@@ -114,8 +124,8 @@ static void test_cell(const struct hist_reference *ref, const uint64_t *cur,
         finish(t, opt->effect_floor);
         return;
     }
-    struct drift_moments m = drift_chunks_moments(ref, c, cell_chunk_score, &arg);
-    rescale(&m, 1.0, true, c->scale);
+    struct drift_moments m = drift_chunks_moments(ref, &look->chunks, cell_chunk_score, &arg);
+    rescale(&m, 1.0, true, look->chunks.scale);
     t->null_chunks = sqrt(chunk_quantile(&m, t->null_rows * t->null_rows, 1.0, alpha));
     finish(t, opt->effect_floor);
 }
@@ -159,20 +169,19 @@ void drift_judge(const struct hist_reference *ref, const uint64_t *cur,
         .n = hist_total(cur, ref->edges.n_cells), .n_ref = ref->n, .importance = ref->importance};
     if (drift_scores_of(ref->counts, cur, ref->edges.n_bins, &r.shown, NULL) != ERR_OK)
         r.shown = (struct drift_scores){0};
-    struct drift_chunks c;
-    drift_chunks_cut(ref, opt, r.n, &c);
-    r.n_chunks = c.n;
-    r.chunk_rows = c.rows;
+    struct look k = {.ref = ref, .cur = cur, .opt = opt};
+    drift_chunks_cut(ref, opt, r.n, &k.chunks);
+    r.n_chunks = k.chunks.n;
+    r.chunk_rows = k.chunks.rows;
     r.is_few_chunks = r.n_chunks < DRIFT_CHUNKS_FEW;
     bool is_number = ref->edges.kind == HIST_NUMBER;
     double rest = 0.5 * (1.0 - SHARE_DISTRIBUTION) * opt->alpha;
     if (r.n > 0 && ref->n > 0) {
-        test_distribution(ref, cur, opt, &c, &r.test[0]);
+        test_distribution(&k, &r.test[0]);
         r.test[1].name = "missing";
-        test_cell(ref, cur, opt, &c, hist_cell_missing(&ref->edges), rest, &r.test[1]);
+        test_cell(&k, hist_cell_missing(&ref->edges), rest, &r.test[1]);
         r.test[2].name = is_number ? "non_finite" : "unseen";
-        test_cell(ref, cur, opt, &c,
-                  is_number ? hist_cell_nonfinite(&ref->edges) : hist_cell_unseen(&ref->edges),
+        test_cell(&k, is_number ? hist_cell_nonfinite(&ref->edges) : hist_cell_unseen(&ref->edges),
                   rest, &r.test[2]);
         r.n_tests = DRIFT_TESTS_MAX;
     }

@@ -53,11 +53,11 @@ static double arm_variance(const struct guardrail_spec *spec, const struct arm_s
     return fmax(a->variance, least * least);
 }
 
-static void decide_mean(const struct guardrail_spec *spec, const struct stratum *strata, size_t n,
-                        struct guardrail_result *r)
+/* Differences of the strata that may be used, weighted by 1 / variance: *ret_d and its standard error. */
+static void combine_means(const struct guardrail_spec *spec, const struct stratum *strata, size_t n,
+                          struct guardrail_result *r, double *ret_d)
 {
-    double weight = 0, sum = 0,
-           sign = spec->kind == GUARDRAIL_NO_WORSE && spec->is_higher_better ? -1.0 : 1.0;
+    double weight = 0, sum = 0;
     for (size_t i = 0; i < n; i++) {
         const struct stratum *s = &strata[i];
         if (!is_arm_used(spec, &s->candidate) ||
@@ -73,6 +73,15 @@ static void decide_mean(const struct guardrail_spec *spec, const struct stratum 
         add_print(s, r);
     }
     end_print(r);
+    *ret_d = weight > 0 ? sum / weight : 0;
+    r->se = weight > 0 ? sqrt(1.0 / weight) : 0;
+}
+
+static void decide_mean(const struct guardrail_spec *spec, const struct stratum *strata, size_t n,
+                        struct guardrail_result *r)
+{
+    double d;
+    combine_means(spec, strata, n, r, &d);
     if (r->n_strata_used == 0) {
         r->low = -INFINITY;
         r->high = INFINITY;
@@ -81,18 +90,18 @@ static void decide_mean(const struct guardrail_spec *spec, const struct stratum 
                        spec->is_paired ? "paired scores" : "both arms");
         return;
     }
-    double d = sign * sum / weight, h;
-    r->se = sqrt(1.0 / weight);
-    h = seq_mixture_half_width(r->se, fmax(spec->margin, spec->smallest_effect), spec->alpha);
+    bool is_two_sided = spec->kind == GUARDRAIL_CHANGES;
+    if (!is_two_sided && spec->is_higher_better)
+        d = -d;
+    double h =
+        seq_mixture_half_width(r->se, fmax(spec->margin, spec->smallest_effect), spec->alpha);
     r->estimate = d;
     r->low = d - h;
     r->high = d + h;
-    bool is_two_sided = spec->kind == GUARDRAIL_CHANGES;
-    double nearest = is_two_sided ? fabs(d) - h : d - h,
-           farthest = is_two_sided ? fabs(d) + h : d + h;
-    if (nearest > spec->margin)
+    double harm = is_two_sided ? fabs(d) : d;
+    if (harm - h > spec->margin)
         r->verdict = VERDICT_FAIL;
-    else if (farthest < spec->margin)
+    else if (harm + h < spec->margin)
         r->verdict = VERDICT_PASS;
     (void)snprintf(r->why, sizeof(r->why),
                    "%s %.4g, between %.4g and %.4g, against a margin of %.4g (%s, %zu strata)",

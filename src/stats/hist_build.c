@@ -253,6 +253,18 @@ static struct chunk_cut cut_of(const struct hist_input *in)
     return c;
 }
 
+/* Does row i start a chunk? *end: end of the piece in hand, kept by the caller from row to row. */
+static bool starts_chunk(const struct hist_input *in, const struct chunk_cut *cut, size_t i,
+                         int64_t *end)
+{
+    if (cut->duration_us == 0)
+        return i == 0 || (i % cut->rows == 0 && i / cut->rows < cut->n_chunks);
+    if (i > 0 && in->time_us[i] < *end)
+        return false;
+    *end = piece_end(in->time_us[i], cut->duration_us);
+    return true;
+}
+
 static enum err_code count_chunks(const struct hist_input *in, struct arena *a,
                                   struct hist_reference *r, struct err *err)
 {
@@ -268,16 +280,11 @@ static enum err_code count_chunks(const struct hist_input *in, struct arena *a,
     for (size_t i = 0; i < n; i++) {
         struct value v = column_value(&in->values, i);
         size_t cell = hist_cell_value(&r->edges, &v);
-        bool is_next = i == 0;
-        if (cut.duration_us > 0)
-            is_next = i == 0 || in->time_us[i] >= end;
-        else if (i > 0)
-            is_next = i % cut.rows == 0 && i / cut.rows < cut.n_chunks;
-        chunk += is_next && i > 0;
-        if (is_next && cut.duration_us > 0)
-            end = piece_end(in->time_us[i], cut.duration_us);
-        if (is_next && in->time_us)
-            r->chunk_from_us[chunk] = in->time_us[i];
+        if (starts_chunk(in, &cut, i, &end)) {
+            chunk += i > 0;
+            if (in->time_us)
+                r->chunk_from_us[chunk] = in->time_us[i];
+        }
         r->counts[cell]++;
         r->chunks[chunk * n_cells + cell]++;
     }

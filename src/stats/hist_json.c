@@ -69,6 +69,22 @@ static int64_t int_of(const struct json *v)
     return v && v->type == JSON_INT ? v->u.i : 0;
 }
 
+static enum err_code read_edge_values(const struct json *edges, const struct json *cats,
+                                      struct hist_edges *e, struct err *err)
+{
+    for (size_t i = 0; i < e->n_edges; i++)
+        if (!json_as_f64(json_at(edges, i), &e->edges[i]) ||
+            (i > 0 && !(e->edges[i] > e->edges[i - 1])))
+            return err_set(err, ERR_CORRUPT, "edges/%zu: edges must be ascending numbers", i);
+    for (size_t i = 0; i < e->n_categories; i++) {
+        const struct json *c = json_at(cats, i);
+        if (!c || c->type != JSON_STR)
+            return err_set(err, ERR_CORRUPT, "categories/%zu: expected a text", i);
+        e->categories[i] = c->u.s;
+    }
+    return ERR_OK;
+}
+
 static enum err_code read_edges(const struct json *v, struct arena *a, struct hist_edges *e,
                                 struct err *err)
 {
@@ -84,16 +100,9 @@ static enum err_code read_edges(const struct json *v, struct arena *a, struct hi
     e->other = ARENA_NEW_N(a, uint64_t, e->n_other);
     if (!e->edges || !e->categories || !e->other)
         return arena_err(a, err);
-    for (size_t i = 0; i < e->n_edges; i++)
-        if (!json_as_f64(json_at(edges, i), &e->edges[i]) ||
-            (i > 0 && !(e->edges[i] > e->edges[i - 1])))
-            return err_set(err, ERR_CORRUPT, "edges/%zu: edges must be ascending numbers", i);
-    for (size_t i = 0; i < e->n_categories; i++) {
-        const struct json *c = json_at(cats, i);
-        if (!c || c->type != JSON_STR)
-            return err_set(err, ERR_CORRUPT, "categories/%zu: expected a text", i);
-        e->categories[i] = c->u.s;
-    }
+    enum err_code rc = read_edge_values(edges, cats, e, err);
+    if (rc != ERR_OK)
+        return rc;
     for (size_t i = 0; i < e->n_other; i++)
         e->other[i] = (uint64_t)int_of(json_at(other, i));
     e->n_bins = e->kind == HIST_NUMBER ? e->n_edges + 1 : e->n_categories + 2;
