@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "access/access.h"
+#include "api/mlflow_http.h"
 #include "api/oip_http.h"
 #include "api/op_http.h"
 #include "api/probe_http.h"
@@ -26,7 +27,10 @@ typedef enum err_code (*routes_fn)(struct services *sv, struct arena *a, struct 
 static const struct {
     routes_fn routes;
     bool is_serving;
-} FAMILIES[] = {{op_http_routes, false}, {oip_http_routes, true}, {probe_http_routes, true}};
+} FAMILIES[] = {{op_http_routes, false},
+                {mlflow_http_routes, false},
+                {oip_http_routes, true},
+                {probe_http_routes, true}};
 
 /* A route of a listener that anybody can reach, and what stands behind it. */
 struct guarded {
