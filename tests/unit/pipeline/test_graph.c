@@ -128,7 +128,8 @@ static void world_init(struct world *w)
     memset(w, 0, sizeof *w);
     mutex_init(&w->lock, "test.world", 50);
     for (int i = 0; i < 26; i++)
-        w->params[i] = 10 * i; /* equal parts would be one key: a result is found by content, not by name */
+        w->params[i] =
+            10 * i; /* equal parts would be one key: a result is found by content, not by name */
 }
 
 /* One run of a new diamond; what ran is in w->ran. */
