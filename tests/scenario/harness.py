@@ -81,7 +81,7 @@ class Project:
         for old, new in {"train: 59d, validation: 4d, test: 4d": "train: 30d, validation: 2d, test: 2d",
                          "rounds: 60": "rounds: 20", "sample: 20%": "sample: 10%",
                          "hold_out: 10%": "hold_out: 20%", "at_least: 0.66": "at_least: 0.60",
-                         "min_rows: 400, at_least: 0.53": "min_rows: 400, at_least: 0.40", **(edit or {})}.items():
+                         "min_rows: 2000, against: incumbent": "min_rows: 400, against: incumbent", **(edit or {})}.items():
             assert text.count(old) == 1, "pawl.yaml has %d places that read %r" % (text.count(old), old)
             text = text.replace(old, new)
         (self.dir / "pawl.yaml").write_text(text)

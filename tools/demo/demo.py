@@ -15,7 +15,7 @@ def main():
     ap = argparse.ArgumentParser(description=__doc__)
     ap.add_argument("--build", default="build", help="build folder with the executable")
     ap.add_argument("--source", default=".", help="the project's source folder")
-    ap.add_argument("--until", default="2001-04-30", help="last day of the replay")
+    ap.add_argument("--until", default="2001-04-15", help="last day of the replay")
     ap.add_argument("--share", default="0.2", help="share of the flights that are replayed as requests")
     story = Story(ap.parse_args())
     try:

@@ -1,6 +1,7 @@
 /* Plays the upstream of the demo: cuts the flights file into what feeds would have delivered, a file a day.
  *
  *   demo-feed FLIGHTS.parquet OUT FROM TO SHARE
+ *   demo-feed transform FILE.parquet SELECT      rewrites a file: SELECT reads it as read_parquet(?)
  *
  * OUT/flights/DAY.parquet   every flight of that day: what the source reads
  * OUT/board/DAY.parquet     another vendor's board: delay of the flights that landed, by origin and hour
@@ -95,14 +96,36 @@ static enum err_code run(char **argv, struct err *err)
     return code;
 }
 
+/* A feed that changes what it delivers. */
+static enum err_code transform(char **argv, struct err *err)
+{
+    struct table *t = NULL;
+    struct arena a;
+    int64_t rows;
+    arena_init(&a, 1 << 20);
+    const struct value params[] = {{VAL_STR, {.s = str_c(argv[2])}}};
+    const char *sql = str_printf(&a, "CREATE TABLE changed AS %s", argv[3]);
+    enum err_code code = sql == NULL ? arena_err(&a, err)
+                                     : table_open(&(struct table_options){.n_threads = 1}, &t, err);
+    if (code == ERR_OK)
+        code = table_exec(t, &(struct table_sql){sql, params, ARRAY_LEN(params)}, err);
+    if (code == ERR_OK)
+        code = table_write_parquet(t, STR("SELECT * FROM changed"), argv[2], &rows, err);
+    table_close(t);
+    arena_fini(&a);
+    return code;
+}
+
 int main(int argc, char **argv)
 {
     struct err err = ERR_INIT;
-    if (argc != 6) {
-        fprintf(stderr, "usage: demo-feed FLIGHTS.parquet OUT FROM TO SHARE\n");
+    const bool is_transform = argc == 4 && strcmp(argv[1], "transform") == 0;
+    if (argc != 6 && !is_transform) {
+        fprintf(stderr, "usage: demo-feed FLIGHTS.parquet OUT FROM TO SHARE\n"
+                        "       demo-feed transform FILE.parquet SELECT\n");
         return err_exit_status(ERR_USAGE);
     }
-    const enum err_code code = run(argv, &err);
+    const enum err_code code = is_transform ? transform(argv, &err) : run(argv, &err);
     if (code != ERR_OK)
         fprintf(stderr, "demo-feed: %s\n", err.msg);
     return err_exit_status(code);

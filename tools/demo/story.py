@@ -92,6 +92,10 @@ class Story:
         if not line.startswith("ready "):
             raise Failed("the server did not start: %r (build/demo/server.log)" % line)
 
+    def transform(self, path, sql):
+        """Rewrites a Parquet file of the feed: the upstream's own doing, by the feed's own tool."""
+        subprocess.run([str(self.build / "demo-feed"), "transform", str(path), sql], check=True)
+
     def stop_server(self):
         if self.server and self.server.poll() is None:
             self.server.send_signal(signal.SIGTERM)
