@@ -134,6 +134,8 @@ enum err_code op_pipeline_run(struct op_call *call, const struct json *in, struc
         code = pipeline_run(&host, &o, a, &res, err);
     if (res.doc != NULL)
         *ret = json_copy(a, res.doc);
+    if (res.doc != NULL && json_get_bool(in, "explain", false))
+        (void)json_set(a, *ret, "explain", json_bool(a, true));
     return code;
 }
 

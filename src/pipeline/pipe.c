@@ -17,11 +17,20 @@ struct pipe_source *pipe_source(struct pipe *p, struct str name)
     return NULL;
 }
 
+bool pipe_label_is_late(const struct pipe *p, const struct source_spec *s)
+{
+    const struct dataset_spec *d = &p->spec->dataset;
+    return p->spec->has_dataset && d->label_after_us > 0 && str_eq(d->rows, s->name) &&
+           s->known_at.n == 0 && s->available_after_us < 0;
+}
+
 static enum err_code add_binding(struct pipe *p, const struct pipe_source *src, struct arena *a,
                                  struct json *list, struct err *err)
 {
     struct json *b = NULL;
     enum err_code code = data_binding(&p->env, src->spec, &src->version, a, &b, err);
+    if (code == ERR_OK && pipe_label_is_late(p, src->spec))
+        (void)json_set(a, b, "available_after_us", json_int(a, p->spec->dataset.label_after_us));
     if (code == ERR_OK)
         (void)json_add(a, list, b);
     return code;

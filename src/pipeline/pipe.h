@@ -74,6 +74,8 @@ extern const struct step_ops STEP_USER;                   /* step_user.c */
 
 /* ---- what steps share (pipe.c) ---- */
 struct pipe_source *pipe_source(struct pipe *p, struct str name); /* NULL when it is not declared */
+/* Is this the rows' source, which does not say when its label is known? Then all of it is known at label_after. */
+bool pipe_label_is_late(const struct pipe *p, const struct source_spec *s);
 /* Bindings of all ready sources, `first` before the others (empty: none). */
 enum err_code pipe_bindings(struct pipe *p, struct str first, struct arena *a, struct json **ret,
                             struct err *err) MUST_CHECK;
@@ -123,6 +125,7 @@ struct json *pipe_parts_json(const struct pipe_parts *parts, struct arena *a);
 
 /* Builders that the evaluate step needs for models of other revisions too (step_features.c). */
 struct dataset_order;
+struct json *pipe_known_json(struct pipe *p, struct arena *a);
 const struct json *pipe_view(const struct json *described, const char *name);
 enum err_code pipe_view_parts(struct pipe *p, const struct json *described, struct str name,
                               struct arena *a, struct json **ret, struct err *err) MUST_CHECK;

@@ -205,9 +205,7 @@ static enum err_code future_parts(void *ctx, struct step *s, struct json **ret, 
         if (name != NULL && p->sources[i].is_ready)
             (void)json_set(a, in, name, json_hex(a, &p->sources[i].version.digest));
     }
-    struct pipe_parts x = {.definition = views, .inputs = in};
-    if (pipe_as_of_matters(p, 0))
-        x.parameters = json_set(a, json_obj(a), "as_of", json_time(a, p->as_of_us));
+    struct pipe_parts x = {.definition = views, .inputs = in, .parameters = pipe_known_json(p, a)};
     *ret = pipe_parts_json(&x, a);
     return ERR_OK;
 }

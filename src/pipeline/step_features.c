@@ -92,6 +92,19 @@ static void add_reads(struct pipe *p, const struct json *list, const char *view,
     }
 }
 
+/* What decides which rows of the sources are known: the as-of time, and when the label's source is. */
+struct json *pipe_known_json(struct pipe *p, struct arena *a)
+{
+    struct json *v = json_obj(a);
+    if (pipe_as_of_matters(p, p->spec->has_dataset ? p->spec->dataset.label_after_us : 0))
+        (void)json_set(a, v, "as_of", json_time(a, p->as_of_us));
+    for (size_t i = 0; i < p->spec->sources.n; i++) {
+        if (pipe_label_is_late(p, &p->spec->sources.p[i]))
+            (void)json_set(a, v, "known_after_us", json_int(a, p->spec->dataset.label_after_us));
+    }
+    return v;
+}
+
 enum err_code pipe_view_parts(struct pipe *p, const struct json *list, struct str name,
                               struct arena *a, struct json **ret, struct err *err)
 {
@@ -101,9 +114,9 @@ enum err_code pipe_view_parts(struct pipe *p, const struct json *list, struct st
     if (view == NULL)
         return err_set(err, ERR_NOT_FOUND, "there is no view %.*s", STR_ARG(name));
     add_reads(p, list, text, 0, in, a);
-    struct pipe_parts x = {.definition = json_copy(a, json_get(view, "version")), .inputs = in};
-    if (pipe_as_of_matters(p, 0))
-        x.parameters = json_set(a, json_obj(a), "as_of", json_time(a, p->as_of_us));
+    struct pipe_parts x = {.definition = json_copy(a, json_get(view, "version")),
+                           .inputs = in,
+                           .parameters = pipe_known_json(p, a)};
     *ret = pipe_parts_json(&x, a);
     return ERR_OK;
 }

@@ -70,6 +70,8 @@ static enum err_code load(struct xgb *x, struct err *err)
 {
     const char *named = getenv("PAWL_XGBOOST");
     const char *const names[] = {named, "libxgboost.so.0", "libxgboost.so"};
+    /* OpenMP's threads spin between rounds, which on shared cores costs more than the work. Read when it loads. */
+    (void)setenv("OMP_WAIT_POLICY", "passive", 0);
     /* OpenMP reads this when it is loaded: threads that spin while they wait cost several times the work when the cores are
      * shared with anything else. */
     (void)setenv("OMP_WAIT_POLICY", "PASSIVE", 0);
