@@ -34,11 +34,10 @@ bool scan_fail(struct scan *s, enum err_code code, const char *fmt, ...)
     return false;
 }
 
-char scan_peek(struct scan *s)
+void scan_blanks(struct scan *s)
 {
     while (s->p < s->end && (*s->p == ' ' || *s->p == '\n' || *s->p == '\r' || *s->p == '\t'))
         s->p++;
-    return s->p < s->end ? *s->p : 0;
 }
 
 static const char *printable(char c, char out[16])
@@ -194,68 +193,90 @@ static bool literal(struct scan *s, const char *word)
     return true;
 }
 
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
+/* What was read of a number. */
 struct digits {
-    uint64_t m;      /* the first 19 digits */
-    int n, exponent; /* digits taken, power of ten */
-    bool is_whole, is_negative, is_exact;
+    uint64_t m;       /* all digits, when they are at most 19 */
+    size_t n;         /* digits taken, leading zeros too */
+    int64_t exponent; /* power of ten */
+    bool is_whole, is_negative;
 };
 
-static bool digits_run(struct scan *s, struct digits *d, bool is_fraction)
+#define DIGITS_MAX 19 /* as many always fit 64 bits */
+
+static inline bool is_digit(char c)
 {
-    const char *from = s->p;
-    for (; s->p < s->end && is_digit(*s->p); s->p++) {
-        if (d->n < 19) {
-            d->m = d->m * 10 + (uint64_t)(*s->p - '0');
-            d->n += d->m != 0;
-            d->exponent -= is_fraction;
-        } else {
-            d->is_exact = false;
-        }
-    }
-    return s->p > from;
+    return (unsigned char)(c - '0') <= 9;
 }
 
-static bool exponent_run(struct scan *s, struct digits *d)
+/* Eight digits at once, little-endian: the usual multiplications by 10, 100 and 10,000 in one word. */
+static inline bool eight_digits(const char *p, uint64_t *ret)
 {
-    int e = 0, sign = 1;
-    s->p++;
-    if (s->p < s->end && (*s->p == '+' || *s->p == '-'))
-        sign = *s->p++ == '-' ? -1 : 1;
-    const char *from = s->p;
-    for (; s->p < s->end && is_digit(*s->p); s->p++)
-        e = e < 100000 ? e * 10 + (*s->p - '0') : e;
-    d->exponent += sign * e;
-    return s->p > from;
-}
-
-/* The grammar of JSON; fills d. */
-static bool number_scan(struct scan *s, struct digits *d)
-{
-    *d = (struct digits){.is_whole = true, .is_exact = true};
-    if (s->p < s->end && *s->p == '-') {
-        d->is_negative = true;
-        s->p++;
-    }
-    bool is_zero = s->p < s->end && *s->p == '0';
-    const char *from = s->p;
-    if (!digits_run(s, d, false) || (is_zero && s->p - from > 1))
+    uint64_t w;
+    memcpy(&w, p, sizeof w);
+    uint64_t is_other = ((w + UINT64_C(0x4646464646464646)) | (w - UINT64_C(0x3030303030303030))) &
+                        UINT64_C(0x8080808080808080);
+    if (is_other)
         return false;
-    if (s->p < s->end && *s->p == '.') {
-        s->p++;
-        d->is_whole = false;
-        if (!digits_run(s, d, true))
-            return false;
-    }
-    if (s->p < s->end && (*s->p | 32) == 'e') {
-        d->is_whole = false;
-        return exponent_run(s, d);
-    }
+    w -= UINT64_C(0x3030303030303030);
+    w = w * 10 + (w >> 8);
+    *ret = (((w & UINT64_C(0x000000ff000000ff)) * UINT64_C(0x000f424000000064)) +
+            (((w >> 16) & UINT64_C(0x000000ff000000ff)) * UINT64_C(0x0000271000000001))) >>
+           32;
     return true;
+}
+
+static inline const char *digits_run(const char *p, const char *end, struct digits *d)
+{
+    const char *from = p;
+    uint64_t eight;
+    while (end - p >= 8 && eight_digits(p, &eight)) {
+        d->m = d->m * 100000000 + eight;
+        p += 8;
+    }
+    for (; p < end && is_digit(*p); p++)
+        d->m = d->m * 10 + (uint64_t)(*p - '0');
+    d->n += (size_t)(p - from);
+    return p;
+}
+
+static const char *exponent_run(const char *p, const char *end, struct digits *d)
+{
+    struct digits e = {0};
+    bool is_negative = false;
+    if (p < end && (*p == '+' || *p == '-'))
+        is_negative = *p++ == '-';
+    const char *from = p;
+    p = digits_run(p, end, &e);
+    int64_t v = e.n > 6 ? 1000000 : (int64_t)e.m;
+    d->exponent += is_negative ? -v : v;
+    return p > from ? p : NULL;
+}
+
+/* The grammar of JSON; fills d and gives the place behind, or NULL. */
+static const char *number_scan(const char *p, const char *end, struct digits *d)
+{
+    *d = (struct digits){.is_whole = true};
+    if (p < end && *p == '-') {
+        d->is_negative = true;
+        p++;
+    }
+    const char *from = p;
+    p = digits_run(p, end, d);
+    if (p == from || (*from == '0' && p - from > 1))
+        return NULL;
+    if (p < end && *p == '.') {
+        size_t before = d->n;
+        p = digits_run(p + 1, end, d);
+        d->is_whole = false;
+        d->exponent = -(int64_t)(d->n - before);
+        if (d->n == before)
+            return NULL;
+    }
+    if (p < end && (*p | 32) == 'e') {
+        d->is_whole = false;
+        return exponent_run(p + 1, end, d);
+    }
+    return p;
 }
 
 static bool not_finite(struct scan *s, struct value *ret)
@@ -270,33 +291,36 @@ static bool not_finite(struct scan *s, struct value *ret)
     return true;
 }
 
+/* Too long for the fast ways: the one parser reads the text. */
+static bool number_slow(struct scan *s, const char *from, struct value *ret)
+{
+    double v;
+    if (parse_f64(str_n(from, (size_t)(s->p - from)), &v, s->err) != ERR_OK)
+        return false;
+    if (!isfinite(v))
+        return scan_fail(s, ERR_RANGE, "the number %.*s is too large", (int)(s->p - from), from);
+    *ret = (struct value){VAL_FLOAT, {.f = v}};
+    return true;
+}
+
 bool scan_number(struct scan *s, struct value *ret)
 {
     struct digits d;
     scan_peek(s);
-    const char *from = s->p;
-    if (!number_scan(s, &d)) {
-        s->p = from;
+    const char *from = s->p, *behind = number_scan(from, s->end, &d);
+    if (!behind)
         return not_finite(s, ret);
-    }
-    if (d.is_whole && d.is_exact && d.m <= (uint64_t)INT64_MAX) {
-        int64_t i = (int64_t)d.m;
-        *ret = (struct value){VAL_INT, {.i = d.is_negative ? -i : i}};
-        if (i == 0 && d.is_negative)
-            *ret = (struct value){VAL_FLOAT, {.f = -0.0}};
+    s->p = behind;
+    if (d.n > DIGITS_MAX)
+        return number_slow(s, from, ret);
+    if (d.is_whole && d.m <= (uint64_t)INT64_MAX && (d.m > 0 || !d.is_negative)) {
+        *ret = (struct value){VAL_INT, {.i = d.is_negative ? -(int64_t)d.m : (int64_t)d.m}};
         return true;
     }
-    double v;
-    if (d.is_exact && d.m <= EXACT_INT_MAX && d.exponent >= -EXACT_POW10_MAX &&
-        d.exponent <= EXACT_POW10_MAX) {
-        v = d.exponent < 0 ? (double)d.m / POW10[-d.exponent] : (double)d.m * POW10[d.exponent];
-        v = d.is_negative ? -v : v;
-    } else if (parse_f64(str_n(from, (size_t)(s->p - from)), &v, s->err) != ERR_OK) {
-        return false;
-    }
-    if (!isfinite(v))
-        return scan_fail(s, ERR_RANGE, "the number %.*s is too large", (int)(s->p - from), from);
-    *ret = (struct value){VAL_FLOAT, {.f = v}};
+    if (d.m > EXACT_INT_MAX || d.exponent < -EXACT_POW10_MAX || d.exponent > EXACT_POW10_MAX)
+        return number_slow(s, from, ret);
+    double v = d.exponent < 0 ? (double)d.m / POW10[-d.exponent] : (double)d.m * POW10[d.exponent];
+    *ret = (struct value){VAL_FLOAT, {.f = d.is_negative ? -v : v}};
     return true;
 }
 

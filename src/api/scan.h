@@ -22,8 +22,15 @@ struct scan {
 };
 
 void scan_init(struct scan *s, struct str text, struct arena *a, struct err *err);
+void scan_blanks(struct scan *s);
 /* The next byte that is not blank; 0 at the end. */
-char scan_peek(struct scan *s);
+static inline char scan_peek(struct scan *s)
+{
+    if (s->p < s->end && (unsigned char)*s->p > ' ')
+        return *s->p;
+    scan_blanks(s);
+    return s->p < s->end ? *s->p : 0;
+}
 /* Takes c, or fails with "expected …". */
 bool scan_take(struct scan *s, char c);
 /* Error at the present place: "…, at byte N"; returns false. */

@@ -345,11 +345,19 @@ void record_key(const uint8_t id[16], uint32_t row, uint8_t ret[16])
 
 void record_name(const uint8_t id[16], uint32_t row, char out[RECORD_NAME_BYTES])
 {
+    static const uint8_t groups[] = {4, 2, 2, 2, 6};
     char number[NUM_TEXT_BYTES];
-    uuid_text(id, out);
+    size_t n = 0, at = 0;
+    for (size_t i = 0; i < ARRAY_LEN(groups); i++) { /* without printf: every answer carries one */
+        hex_encode(id + at, groups[i], out + n);
+        at += groups[i];
+        n += 2u * groups[i];
+        out[n++] = '-';
+    }
+    out[--n] = 0;
     if (row == 0)
         return;
-    size_t n = strlen(out), m = num_i64(number, row);
+    size_t m = num_i64(number, row);
     CHECK(n + 1 + m < RECORD_NAME_BYTES);
     out[n] = '/';
     memcpy(out + n + 1, number, m + 1);

@@ -113,14 +113,15 @@ static enum err_code row_score(struct predict *p, const struct route *r, size_t 
                                struct outcome *o, struct err *err)
 {
     struct runtime_scratch *s = runtime_slot_scratch(r->rt, p->slot);
-    int64_t start_ns = mono_ns();
+    int64_t start_ns = p->mono_ns;
     if (!s)
         return err_nomem(err);
     if (row_set(p, s, r, row, err) != ERR_OK)
         return err->code;
     if (runtime_score(s, p->now_us, &o->ans, err) != ERR_OK)
         return err_wrap(err, "row %zu", row);
-    o->compute_ns = (uint32_t)(mono_ns() - start_ns);
+    p->mono_ns = mono_ns();
+    o->compute_ns = (uint32_t)(p->mono_ns - start_ns);
     o->status = RECORD_OK;
     if (!o->ans.is_finite)
         return err_set(err, ERR_UNAVAILABLE, "row %zu: r%lld gave no finite score", row,
@@ -282,6 +283,7 @@ static enum err_code predict_in(struct predict *p, const struct snapshot *snap, 
         answer_room(p, err) != ERR_OK)
         return err->code;
     p->wall_us = clock_now_us(&CLOCK_SYSTEM);
+    p->mono_ns = mono_ns();
     p->now_us = p->s->opt.is_replay ? clock_of(p->s, p->ep->counters) : p->wall_us;
     id_assign(p);
     enum err_code code = rows_predict(p, err);
@@ -290,7 +292,7 @@ static enum err_code predict_in(struct predict *p, const struct snapshot *snap, 
         feedback_log_forget(p->s->opt.log, p->ep->name, p->q->id);
     if (!p->ans.is_logged)
         atomic_fetch_add_explicit(&p->ep->counters->n_unlogged, 1, memory_order_relaxed);
-    prom_observe_ns(&p->ep->counters->latency, mono_ns() - p->q->mono_ns);
+    prom_observe_ns(&p->ep->counters->latency, p->mono_ns - p->q->mono_ns);
     return code;
 }
 

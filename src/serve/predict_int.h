@@ -23,6 +23,7 @@ struct predict {
     struct bind *binds;
     size_t n_binds, n_rows;
     int64_t wall_us, now_us;
+    int64_t mono_ns; /* when the last row was scored */
     struct serve_answer ans;
     float *scores;
     double *decisions;

@@ -15,7 +15,7 @@ _Static_assert((int)LOOKUP_N == (int)PLAN_STATUS_N,
 
 static uint32_t latency_us(const struct predict *p)
 {
-    int64_t us = (mono_ns() - p->q->mono_ns) / 1000;
+    int64_t us = (p->mono_ns - p->q->mono_ns) / 1000;
     return us < 0 ? 0 : us > UINT32_MAX ? UINT32_MAX : (uint32_t)us;
 }
 
