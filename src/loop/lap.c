@@ -75,6 +75,18 @@ static bool find_due(const struct turn *t, struct lap *lap)
     return false;
 }
 
+/* A hold that was given an end is ended when that has passed. */
+static bool is_held_now(struct turn *t, const struct endpoint_state *s)
+{
+    struct err err = ERR_INIT;
+
+    if (!s->is_held || s->hold_until_us == AT_US_NONE ||
+        clock_now_us(&t->l->opt.clock) < s->hold_until_us)
+        return s->is_held;
+    return release_resume(t->l->opt.release, t->ep->name, ACTOR, "the hold's time is over", &err) !=
+           ERR_OK;
+}
+
 /* Why nothing may start now, or NULL. */
 static const char *obstacle(struct turn *t)
 {
@@ -84,7 +96,7 @@ static const char *obstacle(struct turn *t)
 
     if (serve_endpoint(t->l->opt.serve, t->ep->name, t->a, &s, &none) != ERR_OK)
         return "the endpoint is not there";
-    if (s.is_held)
+    if (is_held_now(t, &s))
         return "the endpoint is on hold";
     if (s.has_rollout)
         return "a rollout is in progress";

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "monitor/monitor_int.h"
+#include "serve/assign.h"
 
 void mon_rollout_release(struct mon_rollout *r)
 {
@@ -56,6 +57,12 @@ static bool place_of(const struct rollout_watch *w, uint64_t generation, int64_t
         ret->from_us = s->from_us + ret->slot * US_PER_HOUR;
     }
     return true;
+}
+
+/* Without a sticky key the request is its own entity: the bucket it was assigned by. */
+static uint32_t bucket_of(const struct rollout_watch *w, const struct prediction_record *r)
+{
+    return r->bucket == BUCKET_FALLBACK ? assign_bucket_by_id(str_c(w->salt), r->id) : r->bucket;
 }
 
 static bool is_in_pairs(const struct rollout_watch *w, const struct prediction_record *r)
@@ -157,7 +164,7 @@ enum err_code fold_rollout_record(struct monitor *m, struct mon_endpoint *ep,
 
     if (!ro->is_watched || (!is_candidate && r->release != ro->watch.incumbent) ||
         r->status == RECORD_RESCUED ||
-        !place_of(&ro->watch, r->generation, at_us, r->bucket, &q.at))
+        !place_of(&ro->watch, r->generation, at_us, bucket_of(&ro->watch, r), &q.at))
         return ERR_OK;
     is_shadow = ro->watch.is_shadow[q.at.step];
     q.arm = is_candidate ? ARM_CANDIDATE : ARM_INCUMBENT;

@@ -67,6 +67,7 @@ struct rollout_watch {
     size_t n_stretches;
     double latency_limit_us; /* 0: none */
     double pair;             /* share of requests that both score */
+    char salt[SALT_BYTES];
 };
 /* Starts, or changes, the watch of the endpoint's rollout. Changes only add stretches. */
 enum err_code monitor_watch(struct monitor *m, const struct rollout_watch *w,

@@ -240,6 +240,7 @@ bool book_watch(const struct book_endpoint *e, struct rollout_watch *ret)
                                   .pair = r->plan.pair,
                                   .n_stretches = e->n_stretches};
     memcpy(ret->stretches, e->stretches, sizeof(ret->stretches));
+    memcpy(ret->salt, r->salt, sizeof(ret->salt));
     for (int i = 0; i < r->plan.n_steps; i++) {
         ret->step_window_us[i] = r->plan.steps[i].window_us;
         ret->is_shadow[i] = r->plan.steps[i].share == 0;

@@ -116,7 +116,9 @@ static enum err_code book_sync(struct release_host *h, struct err *err)
 
     arena_init(&a, HOST_SCRATCH_BYTES);
     mutex_lock(&h->mutex);
-    code = journal_read(h->opt.journal, h->book.generation, &a, sync_record, &s, err);
+    code = journal_generation(h->opt.journal) > h->book.generation
+               ? journal_read(h->opt.journal, h->book.generation, &a, sync_record, &s, err)
+               : ERR_OK;
     if (code == ERR_OK)
         code = s.code;
     for (struct book_endpoint *e = h->book.endpoints; e && code == ERR_OK; e = e->next)
