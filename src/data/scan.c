@@ -205,6 +205,12 @@ static void known_at_sql(struct scan *s)
     buf_c(&s->sql, "\n) AS TIMESTAMP) AS known_at");
 }
 
+void data_scan_window_sql(struct buf *out)
+{
+    buf_c(out, "(" SCAN_UNTIL " IS NULL OR known_at <= " SCAN_UNTIL ") AND (" SCAN_SINCE
+               " IS NULL OR known_at > " SCAN_SINCE " OR known_at = " SCAN_ALWAYS ")");
+}
+
 /* CREATE VIEW "name" or "name__rows". */
 static enum err_code create_view(struct scan *s, bool has_row, struct err *err)
 {
@@ -228,9 +234,8 @@ static enum err_code create_view(struct scan *s, bool has_row, struct err *err)
         return code;
     buf_c(&s->sql, " FROM (");
     buf_str(&s->sql, buf_view(&s->raw));
-    buf_c(&s->sql,
-          "))) WHERE (" SCAN_UNTIL " IS NULL OR known_at <= " SCAN_UNTIL ") AND (" SCAN_SINCE
-          " IS NULL OR known_at > " SCAN_SINCE " OR known_at = " SCAN_ALWAYS ")");
+    buf_c(&s->sql, "))) WHERE ");
+    data_scan_window_sql(&s->sql);
     if (as_of != AT_US_NONE) {
         buf_c(&s->sql, " AND known_at <= ");
         table_sql_time(&s->sql, as_of);

@@ -24,6 +24,8 @@ enum err_code data_scan_set_as_of(struct table *t, int64_t at_us, struct err *er
 /* Only rows known in (since, until]; AT_US_NONE: no bound. Sources without time stay whole. */
 enum err_code data_scan_set_window(struct table *t, int64_t since_us, int64_t until_us,
                                    struct err *err) MUST_CHECK;
+/* The condition by which a bound source follows data_scan_set_window. */
+void data_scan_window_sql(struct buf *out);
 /* "read_parquet([...])" and the like, for files of one kind; columns may be NULL. */
 enum err_code data_scan_sql(const struct json *binding, bool has_row, struct buf *out,
                             struct err *err) MUST_CHECK;

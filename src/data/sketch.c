@@ -164,7 +164,7 @@ static int by_value_json(const void *a, const void *b)
     return (f > g) - (f < g);
 }
 
-/* False: too many values now. */
+/* False without memory. Values that have become many keep no counts. */
 static bool merge_counts(const struct side *x, const struct side *y, struct json *profile,
                          struct json *sketch, struct arena *a)
 {
@@ -172,7 +172,7 @@ static bool merge_counts(const struct side *x, const struct side *y, struct json
     size_t n = json_len(p) + json_len(q), kept = 0;
     struct json **all = ARENA_NEW_N(a, struct json *, n + 1), *out = json_arr(a);
     if (!p || !q)
-        return !p && !q; /* one side has many values: the hashes alone count them */
+        return true; /* one side has many values: the hashes alone count them */
     if (!all)
         return false;
     for (size_t i = 0; i < json_len(p); i++)
@@ -189,7 +189,7 @@ static bool merge_counts(const struct side *x, const struct side *y, struct json
             all[kept++] = all[i];
     }
     if (kept > SKETCH_FEW)
-        return false;
+        return true;
     qsort(all, kept, sizeof *all, by_count);
     for (size_t i = 0; i < kept; i++)
         json_add(a, out, all[i]);

@@ -79,28 +79,39 @@ enum err_code fs_info(const struct fsession *fs, struct str view, const struct j
                    near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
+/* Each condition is computed from the view's expressions for every source row: none is asked for twice. A value known at its
+ * time or later that is known by the as-of time is not after it. */
 void fs_from_view(struct fsession *fs, const struct json *info)
 {
     const struct json *entities = json_get(info, "entity");
     struct str time = json_get_str(info, "time");
+    bool has_as_of = fs->as_of_us != AT_US_NONE,
+         is_after = json_get_bool(info, "is_known_after", false);
     buf_c(&fs->sql, " FROM ");
     table_sql_ident(&fs->sql, json_get_str(info, "canonical"));
-    buf_c(&fs->sql, " WHERE ");
-    table_sql_ident(&fs->sql, time);
-    buf_c(&fs->sql, " IS NOT NULL AND __known_at IS NOT NULL");
+    buf_c(&fs->sql, " WHERE true");
     for (size_t i = 0; i < json_len(entities); i++) {
         buf_c(&fs->sql, " AND ");
         table_sql_ident(&fs->sql, fs_name(json_at(entities, i)));
         buf_c(&fs->sql, " IS NOT NULL");
     }
-    if (fs->as_of_us == AT_US_NONE)
+    buf_c(&fs->sql, " AND __known_at");
+    if (has_as_of) {
+        buf_c(&fs->sql, " <= ");
+        table_sql_time(&fs->sql, fs->as_of_us);
+    } else {
+        buf_c(&fs->sql, " IS NOT NULL");
+    }
+    if (is_after)
         return;
-    buf_c(&fs->sql, " AND __known_at <= ");
-    table_sql_time(&fs->sql, fs->as_of_us);
     buf_c(&fs->sql, " AND ");
     table_sql_ident(&fs->sql, time);
-    buf_c(&fs->sql, " <= ");
-    table_sql_time(&fs->sql, fs->as_of_us);
+    if (has_as_of) {
+        buf_c(&fs->sql, " <= ");
+        table_sql_time(&fs->sql, fs->as_of_us);
+    } else {
+        buf_c(&fs->sql, " IS NOT NULL");
+    }
 }
 
 /* ---- which views, in which order ---- */
@@ -341,6 +352,7 @@ static enum err_code create_view(struct fsession *fs, const struct json *def,
     json_set(fs->a, info, "time", json_str(fs->a, json_get_str(def, "time")));
     json_set(fs->a, info, "canonical", json_fmt(fs->a, "%.*s__canonical", STR_ARG(name)));
     copy(fs->a, info, def, "ttl_us");
+    json_set(fs->a, info, "is_known_after", json_bool(fs->a, json_get_str(def, "known_at").n == 0));
     if (code == ERR_OK)
         code = info_columns(fs, def, &cols, info, err);
     if (code == ERR_OK)

@@ -16,14 +16,14 @@
 
 #define FUTURE_TOLERANCE "1e-9"
 
-#define FUTURE_SAMPLE 20000  /* rows whose known_at tell where to cut */
-#define FUTURE_WHOLE  200000 /* sources of fewer rows are used whole */
+#define FUTURE_SAMPLE_PERCENT 2      /* of the rows: their known_at tell where to cut */
+#define FUTURE_WHOLE          200000 /* sources of fewer rows are used whole */
+#define FUTURE_BEFORE         45000  /* rows of a stretch before T, and after it */
+#define FUTURE_AFTER          15000
 
-/* Shares of the rows at T, and where the stretch around it begins and ends. */
-static const struct {
-    double before, at, after;
-} STRETCHES[] = {{0.02, 0.17, 0.22}, {0.38, 0.53, 0.58}, {0.72, 0.87, 0.92}};
-#define N_STRETCHES (sizeof STRETCHES / sizeof *STRETCHES)
+/* Shares of the rows that are known at T. */
+static const double CUTS[] = {0.17, 0.53, 0.87};
+#define N_STRETCHES (sizeof CUTS / sizeof *CUTS)
 
 struct stretch {
     int64_t since_us, cut_us, until_us; /* AT_US_NONE: no bound */
@@ -32,6 +32,7 @@ struct stretch {
 struct future {
     struct fsession *fs;
     struct json *views;
+    int64_t n_rows; /* of all sources that have a time */
     bool is_failed;
 };
 
@@ -40,8 +41,17 @@ static bool has_time(const struct json *binding)
     return json_get_str(binding, "time").n > 0 || json_get_str(binding, "known_at").n > 0;
 }
 
-/* A sample of the known_at of all sources that have a time, and how many rows they have. */
-static size_t known_sample(struct future *f)
+static int64_t rows_of(const struct json *binding)
+{
+    const struct json *files = json_get(binding, "files");
+    int64_t n = 0;
+    for (size_t i = 0; i < json_len(files); i++)
+        n += json_get_int(json_at(files, i), "rows", 0);
+    return n;
+}
+
+/* A sample of the known_at of all sources that have a time. */
+static bool known_sample(struct future *f)
 {
     struct buf *sql = &f->fs->sql;
     const struct json *bindings = json_get(f->fs->args, "bindings");
@@ -50,22 +60,22 @@ static size_t known_sample(struct future *f)
     for (size_t i = 0; i < json_len(bindings); i++) {
         if (!has_time(json_at(bindings, i)))
             continue;
+        f->n_rows += rows_of(json_at(bindings, i));
         buf_c(sql, n++ ? " UNION ALL " : "");
         buf_c(sql, "(SELECT known_at AS k FROM ");
         table_sql_ident(sql, json_get_str(json_at(bindings, i), "name"));
-        buf_printf(sql,
-                   " WHERE known_at IS NOT NULL USING SAMPLE reservoir(%d ROWS) REPEATABLE (7))",
-                   FUTURE_SAMPLE);
+        if (rows_of(json_at(bindings, i)) >= FUTURE_WHOLE)
+            buf_printf(sql, " USING SAMPLE %d%% (system, 7)", FUTURE_SAMPLE_PERCENT);
+        buf_ch(sql, ')');
     }
-    buf_c(sql, ") SELECT (SELECT 0");
-    for (size_t i = 0; i < json_len(bindings); i++)
-        if (has_time(json_at(bindings, i))) {
-            buf_c(sql, " + (SELECT count(*) FROM ");
-            table_sql_ident(sql, json_get_str(json_at(bindings, i), "name"));
-            buf_ch(sql, ')');
-        }
-    buf_ch(sql, ')');
-    return n;
+    buf_c(sql, ") SELECT 0");
+    return n > 0;
+}
+
+static double share(double at, double rows, double n)
+{
+    double v = n > 0 ? at + rows / n : at;
+    return v < 0 ? 0 : v > 1 ? 1 : v;
 }
 
 static enum err_code find_stretches(struct future *f, struct stretch *ret, size_t *ret_n,
@@ -74,22 +84,59 @@ static enum err_code find_stretches(struct future *f, struct stretch *ret, size_
     struct table_values v = {0};
     struct buf *sql = &f->fs->sql;
     *ret_n = 0;
-    if (known_sample(f) == 0) {
+    if (!known_sample(f)) {
         buf_reset(sql);
         return ERR_OK;
     }
     for (size_t i = 0; i < N_STRETCHES; i++)
-        buf_printf(sql, ", quantile_disc(k, %.2f), quantile_disc(k, %.2f), quantile_disc(k, %.2f)",
-                   STRETCHES[i].before, STRETCHES[i].at, STRETCHES[i].after);
-    buf_c(sql, " FROM s");
+        buf_printf(sql, ", quantile_disc(k, %.5f), quantile_disc(k, %.5f), quantile_disc(k, %.5f)",
+                   share(CUTS[i], -FUTURE_BEFORE, (double)f->n_rows), CUTS[i],
+                   share(CUTS[i], FUTURE_AFTER, (double)f->n_rows));
+    buf_c(sql, " FROM s WHERE k IS NOT NULL");
     enum err_code code = fs_fetch(f->fs, 1, &v, err);
     for (size_t i = 0; code == ERR_OK && i < N_STRETCHES; i++) {
         const struct value *x = &v.p[1 + 3 * i];
-        bool is_whole = v.p[0].u.i < FUTURE_WHOLE;
+        bool is_whole = f->n_rows < FUTURE_WHOLE;
         if (x[1].type != VAL_TIME)
             continue;
         ret[(*ret_n)++] = (struct stretch){is_whole ? AT_US_NONE : x[0].u.i, x[1].u.i,
                                            is_whole ? AT_US_NONE : x[2].u.i};
+    }
+    return code;
+}
+
+/* The rows of all stretches once, as tables that take the sources' place: files are read and known_at computed one time. */
+static enum err_code keep_stretches(struct future *f, const struct stretch *s, size_t n,
+                                    struct err *err)
+{
+    struct buf *sql = &f->fs->sql;
+    const struct json *bindings = json_get(f->fs->args, "bindings");
+    enum err_code code = ERR_OK;
+    for (size_t i = 0;
+         code == ERR_OK && n > 0 && s[0].since_us != AT_US_NONE && i < json_len(bindings); i++) {
+        struct str name = json_get_str(json_at(bindings, i), "name");
+        const char *kept = str_printf(f->fs->a, "__kept_%.*s", STR_ARG(name));
+        if (!has_time(json_at(bindings, i)))
+            continue;
+        if (!kept)
+            return arena_err(f->fs->a, err);
+        buf_c(sql, "CREATE TABLE ");
+        table_sql_ident(sql, str_c(kept));
+        buf_c(sql, " AS SELECT * FROM ");
+        table_sql_ident(sql, name);
+        for (size_t k = 0; k < n; k++) {
+            buf_c(sql, k ? " OR known_at > " : " WHERE known_at > ");
+            table_sql_time(sql, s[k].since_us);
+            buf_c(sql, " AND known_at <= ");
+            table_sql_time(sql, s[k].until_us);
+        }
+        buf_c(sql, "; CREATE OR REPLACE VIEW ");
+        table_sql_ident(sql, name);
+        buf_c(sql, " AS SELECT * FROM ");
+        table_sql_ident(sql, str_c(kept));
+        buf_c(sql, " WHERE ");
+        data_scan_window_sql(sql);
+        code = fs_exec(f->fs, err);
     }
     return code;
 }
@@ -113,10 +160,12 @@ static enum err_code fingerprint(struct future *f, const struct json *info, cons
     fs_from_view(fs, info);
     buf_c(&fs->sql, " AND __known_at <= ");
     table_sql_time(&fs->sql, s->cut_us);
-    buf_c(&fs->sql, " AND ");
-    table_sql_ident(&fs->sql, json_get_str(info, "time"));
-    buf_c(&fs->sql, " <= ");
-    table_sql_time(&fs->sql, s->cut_us);
+    if (!json_get_bool(info, "is_known_after", false)) {
+        buf_c(&fs->sql, " AND ");
+        table_sql_ident(&fs->sql, json_get_str(info, "time"));
+        buf_c(&fs->sql, " <= ");
+        table_sql_time(&fs->sql, s->cut_us);
+    }
     code = fs_fetch(fs, 1, &v, err);
     if (code == ERR_OK) {
         ret[0] = v.p[0];
@@ -299,6 +348,8 @@ enum err_code features_op_future(struct worker *w, const struct json *args, stru
     enum err_code code = fsession_open(w, args, NULL, 0, &fs, err);
     if (code == ERR_OK)
         code = find_stretches(&f, stretches, &n, err);
+    if (code == ERR_OK)
+        code = keep_stretches(&f, stretches, n, err);
     for (size_t i = 0; code == ERR_OK && i < json_len(fs.infos); i++) {
         worker_progress(w, (double)i / (double)json_len(fs.infos), "does view %.*s know the future",
                         STR_ARG(json_get_str(json_at(fs.infos, i), "name")));

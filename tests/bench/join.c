@@ -1,6 +1,7 @@
 /* The point-in-time join against the best hand-written plan of the same engine, in the same run, as ratios.
  *   join [ROWS VIEW_ROWS COLUMNS]      default 1000000 1000000 10
- *   join flights FILE                  the demo's features over January and February */
+ *   join flights FILE                  the demo's features over January and February
+ *   join days FILE                     a day's lap of a source of one file a day: snapshot, materialisation */
 #include <unistd.h>
 
 #include "../unit/data/data_fixture.h"
@@ -8,6 +9,7 @@
 #include "base/clock.h"
 #include "features/dataset.h"
 #include "features/features_worker.h"
+#include "features/materialize.h"
 
 static double seconds(int64_t since_ns)
 {
@@ -156,6 +158,55 @@ static void bench_flights(struct fixture *f, const char *file)
     buf_fini(&b);
 }
 
+static const char DAYS[] = "sources: { flights: { path: 'days/*.parquet', time: date, known_at: "
+                           "'date + to_minutes(45 + distance // 7)' } }\n"
+                           "features:\n"
+                           "  airport_hour: { entity: airport, time: hour, ttl: 6h, sql: \"SELECT "
+                           "destination AS airport, date_trunc('hour', known_at) + INTERVAL "
+                           "1 HOUR AS hour, avg(delay) AS delay_1h, avg((delay > 15)::INT) AS "
+                           "late_share_1h, count(*) AS flights_1h FROM flights GROUP BY ALL\" }\n";
+
+static void add_day(struct fixture *f, const char *file, int day)
+{
+    const char *select = str_printf(
+        &f->a,
+        "SELECT * FROM read_parquet('%s') WHERE date_trunc('day', date) = TIMESTAMP '2001-01-01' + "
+        "to_days(%d)",
+        file, day);
+    fixture_parquet(f, str_printf(&f->a, "days/%03d.parquet", day), select);
+}
+
+static void bench_days(struct fixture *f, const char *file)
+{
+    struct features_spec views;
+    struct json *ret = NULL;
+    double snapshot = 0, materialize = 0;
+    ASSERT_OK(dir_make(fixture_path(f, "days"), 0700, &f->err), &f->err);
+    for (int day = 0; day < 60; day++)
+        add_day(f, file, day);
+    fixture_yaml(f, DAYS);
+    features_spec_decode(cfg_get(f->root, "features"), f->root, &f->a, &views, &f->problems);
+    int64_t start = mono_ns();
+    struct json *bindings = fixture_bindings(f);
+    printf("first snapshot of 60 days %.3f s\n", seconds(start));
+    start = mono_ns();
+    ASSERT_OK(views_check_future(&f->env, &views, bindings, &f->a, &ret, &f->err), &f->err);
+    printf("future-knowledge check %.3f s\n", seconds(start));
+    for (int day = 60; day < 70; day++) {
+        atomic_fetch_add(&f->now_us, US_PER_S);
+        struct materialize_order o = {.views = &views,
+                                      .to_us = INT64_C(978307200000000) + (day + 1) * US_PER_DAY};
+        add_day(f, file, day);
+        start = mono_ns();
+        o.bindings = fixture_bindings(f);
+        snapshot += seconds(start) / 10;
+        start = mono_ns();
+        ASSERT_OK(features_materialize(&f->env, &o, &f->a, &ret, &f->err), &f->err);
+        materialize += seconds(start) / 10;
+    }
+    printf("a day more: snapshot %.3f s, materialisation %.3f s\n", snapshot, materialize);
+}
+
 static long number(const char *s, long or_)
 {
     int64_t v = 0;
@@ -178,6 +229,8 @@ int main(int argc, char **argv)
     (void)fixture_set_up(&state);
     if (argc > 2 && strcmp(argv[1], "flights") == 0)
         bench_flights(state, argv[2]);
+    else if (argc > 2 && strcmp(argv[1], "days") == 0)
+        bench_days(state, argv[2]);
     else
         bench_join(state, number(argc > 1 ? argv[1] : NULL, 1000000),
                    number(argc > 2 ? argv[2] : NULL, 1000000),
