@@ -6,6 +6,7 @@
 #include "track/environment.h"
 
 #define DOC_BYTES_MAX ((size_t)64 << 20)
+#define CUT_MAX       256 /* runs of steps that one dead process left */
 
 static enum err_code to_text(const struct json *v, struct buf *out, struct err *err)
 {
@@ -120,6 +121,8 @@ struct opening {
     char resumed[RUN_ID_BYTES];
     int64_t at_us;
     bool is_leftover;
+    char *cut[CUT_MAX];
+    size_t n_cut;
 };
 
 /* Runs of this project that a dead process left: the one that asked the same goes on, the others are over. */
@@ -143,6 +146,40 @@ static enum err_code find_leftover(struct db_tx *tx, void *arg, struct err *err)
             (void)snprintf(o->resumed, sizeof o->resumed, "%.*s", STR_ARG(db_str(r, 0)));
     }
     return db_done(r, err);
+}
+
+/* Runs of track/ that nobody ends any more: of steps that were being computed, and of whole runs that do not go on. */
+static enum err_code find_cut(struct db_tx *tx, void *arg, struct err *err)
+{
+    struct opening *o = arg;
+    struct db_rows *r = NULL;
+    o->n_cut = 0;
+    enum err_code code = db_query(
+        tx, &r, err,
+        "SELECT s.child_run FROM pipeline_steps s JOIN pipeline_runs r ON s.run_id = r.run_id "
+        "WHERE "
+        "r.project = ? AND r.state = 'running' AND s.state = 'running' UNION SELECT run_id FROM "
+        "pipeline_runs WHERE project = ? AND state = 'running' AND run_id <> ?",
+        "sss", o->p->spec->project.name, o->p->spec->project.name, o->resumed);
+    if (code != ERR_OK)
+        return code;
+    while (o->n_cut < CUT_MAX && db_next(r))
+        o->cut[o->n_cut++] = db_dup(r, 0, &o->p->shared);
+    return db_done(r, err);
+}
+
+static enum err_code end_cut(struct opening *o, struct err *err)
+{
+    enum err_code code = db_read(o->p->host->db, find_cut, o, err);
+    for (size_t i = 0; code == ERR_OK && i < o->n_cut; i++) {
+        if (o->cut[i] != NULL && o->cut[i][0] != '\0')
+            code = run_end(o->p->host->track, o->cut[i], RUN_KILLED, AT_US_NONE, err);
+        if (code == ERR_NOT_FOUND) { /* deleted meanwhile */
+            err_reset(err);
+            code = ERR_OK;
+        }
+    }
+    return code;
 }
 
 static enum err_code mark_interrupted(struct db_tx *tx, void *arg, struct err *err)
@@ -226,6 +263,8 @@ static enum err_code open_locked(struct pipe *p, struct err *err)
     o.asked = buf_view(&asked);
     if (code == ERR_OK)
         code = db_read(p->host->db, find_leftover, &o, err);
+    if (code == ERR_OK && o.is_leftover)
+        code = end_cut(&o, err);
     if (code == ERR_OK && o.is_leftover)
         code = db_write(p->host->db, mark_interrupted, &o, err);
     if (code == ERR_OK && o.resumed[0] != '\0') {
