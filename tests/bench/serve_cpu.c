@@ -6,6 +6,7 @@
  * wrk asks them in turn; CPU is the process's own clock, so the log's writer is counted. Prints us per request of both and the ratio. */
 #include <math.h>
 #include <microhttpd.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -240,6 +241,16 @@ struct server {
     double cpu_us[64], rps[64];
 };
 
+/* Server and load on cores of their own. */
+static void core_take(unsigned core)
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(core, &set);
+    if (sched_setaffinity(0, sizeof set, &set) != 0)
+        fprintf(stderr, "bench_serve_cpu: not pinned to a core: the ratio will be noisy\n");
+}
+
 static void child_start(struct server *s, bool is_ours, const char *arg)
 {
     int fds[2];
@@ -248,6 +259,7 @@ static void child_start(struct server *s, bool is_ours, const char *arg)
         exit(1);
     if (s->pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
+        core_take(0);
         if (is_ours)
             ours(arg, fds[1]);
         else
@@ -270,8 +282,8 @@ static void measure(struct server *s, const char *lua, int seconds, int round)
     char command[512], line[512];
     double requests = 0, rps = 0;
     snprintf(command, sizeof command,
-             "wrk -t1 -c%d -d%ds -s %s http://127.0.0.1:%d/v2/models/m/infer", CONNS, seconds, lua,
-             s->port);
+             "taskset -c 1 wrk -t1 -c%d -d%ds -s %s http://127.0.0.1:%d/v2/models/m/infer", CONNS,
+             seconds, lua, s->port);
     double before = cpu_s(s);
     FILE *f = popen(command, "r");
     while (f && fgets(line, sizeof line, f)) {
