@@ -78,6 +78,8 @@ static enum err_code count_window(struct mon_endpoint *ep, struct mon_release *r
     w->n_fallback += r->status == RECORD_FALLBACK ? 1 : 0;
     w->n_rescued += r->status == RECORD_RESCUED ? 1 : 0;
     w->compute_ns += r->compute_ns;
+    if (w->first_event_us == AT_US_NONE || at_us < w->first_event_us)
+        w->first_event_us = at_us;
     w->last_event_us = at_us > w->last_event_us ? at_us : w->last_event_us;
     window_latency_add(w, r->latency_us);
     if (rel->baseline)

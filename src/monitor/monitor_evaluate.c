@@ -6,6 +6,7 @@
 #include "monitor/monitor_int.h"
 
 #define DRIFT_SHARE_MIN 0.9
+#define DRIFT_LATE_MAX  0.1 /* of a window's length */
 
 struct evaluation {
     struct monitor *m;
@@ -36,6 +37,19 @@ static void push_bytes(void *list, size_t *n, size_t item, const void *v)
     (*n)++;
 }
 
+void mon_drift_push(struct mon_release *r, enum drift_verdict v)
+{
+    push_bytes(r->drift, &r->n_drift, sizeof(r->drift[0]), &v);
+}
+
+void mon_perf_push(struct mon_release *r, enum metric_id m, enum verdict v, double value)
+{
+    size_t n = r->n_perf[m];
+
+    push_bytes(r->perf[m], &r->n_perf[m], sizeof(r->perf[m][0]), &v);
+    push_bytes(r->perf_values[m], &n, sizeof(r->perf_values[m][0]), &value);
+}
+
 static enum err_code tell(struct evaluation *e, struct monitor_event *ev, const char *kind,
                           const char *verdict, struct err *err)
 {
@@ -56,6 +70,17 @@ static double window_share(const struct mon_endpoint *ep, const struct window *w
     return all > 0 ? (double)w->n / all : 1;
 }
 
+/* The first window of a release that began in its middle. */
+static bool is_late_start(const struct mon_endpoint *ep, const struct window *w)
+{
+    for (size_t i = 0; i < ep->n_windows && ep->windows[i]->start_us < w->start_us; i++)
+        if (ep->windows[i]->release == w->release)
+            return false;
+    return w->first_event_us != AT_US_NONE &&
+           (double)(w->first_event_us - w->start_us) >
+               DRIFT_LATE_MAX * (double)(w->end_us - w->start_us);
+}
+
 static enum err_code judge_drift(struct evaluation *e, struct mon_release *rel, struct window *w,
                                  struct err *err)
 {
@@ -69,8 +94,9 @@ static enum err_code judge_drift(struct evaluation *e, struct mon_release *rel, 
     size_t n = rel->n_drift;
     enum drift_verdict last[VERDICTS_KEPT];
 
-    /* A release that came, went or shared the traffic saw other hours or other entities than its reference did. */
-    if (!rel->baseline || window_share(e->ep, w) < DRIFT_SHARE_MIN)
+    /* A release that came, went or shared the traffic saw other hours or other entities than its
+     * reference did. */
+    if (!rel->baseline || window_share(e->ep, w) < DRIFT_SHARE_MIN || is_late_start(e->ep, w))
         return ERR_OK;
     if (window_drift(w, rel->baseline, &e->ep->spec, &e->m->scratch, &o, err) != ERR_OK)
         return err->code;
@@ -87,8 +113,7 @@ static enum err_code judge_drift(struct evaluation *e, struct mon_release *rel, 
     ev.doc = o.doc;
     if (tell(e, &ev, "drift", drift_verdict_name(o.verdict), err) != ERR_OK)
         return err->code;
-    memcpy(rel->drift, last, sizeof(last));
-    rel->n_drift = n;
+    mon_drift_push(rel, o.verdict);
     return ERR_OK;
 }
 
@@ -123,11 +148,12 @@ static enum err_code judge_rule(struct evaluation *e, struct mon_release *rel, s
                                .name = metric_info(r->metric)->name,
                                .is_live = w->release == e->live};
     double expected = rel->baseline ? baseline_metric(rel->baseline, r->metric) : NAN;
-    size_t n = rel->n_perf[i], n_values = n;
+    size_t n = rel->n_perf[r->metric];
     enum verdict last[VERDICTS_KEPT];
 
-    window_perf(w, r, rel->task, expected, median_of(rel->perf_values[i], n), &e->m->scratch, &o);
-    memcpy(last, rel->perf[i], sizeof(last));
+    window_perf(w, r, rel->task, expected, median_of(rel->perf_values[r->metric], n),
+                &e->m->scratch, &o);
+    memcpy(last, rel->perf[r->metric], sizeof(last));
     push_bytes(last, &n, sizeof(last[0]), &o.verdict);
     ev.is_alarm = o.verdict == VERDICT_FAIL;
     ev.is_open = o.verdict == VERDICT_OPEN;
@@ -137,11 +163,8 @@ static enum err_code judge_rule(struct evaluation *e, struct mon_release *rel, s
     ev.doc = o.doc;
     if (tell(e, &ev, "performance", verdict_name(o.verdict), err) != ERR_OK)
         return err->code;
-    if (ev.is_open)
-        return ERR_OK;
-    memcpy(rel->perf[i], last, sizeof(last));
-    push_bytes(rel->perf_values[i], &n_values, sizeof(double), &o.value);
-    rel->n_perf[i] = n;
+    if (!ev.is_open)
+        mon_perf_push(rel, r->metric, o.verdict, o.value);
     return ERR_OK;
 }
 

@@ -33,9 +33,9 @@ struct mon_release {
     enum metric_task task;
     enum drift_verdict drift[VERDICTS_KEPT]; /* newest last */
     size_t n_drift;
-    enum verdict perf[PERF_RULES_MAX][VERDICTS_KEPT];
-    double perf_values[PERF_RULES_MAX][VERDICTS_KEPT];
-    size_t n_perf[PERF_RULES_MAX];
+    enum verdict perf[METRIC_N][VERDICTS_KEPT]; /* by metric; newest last, open ones left out */
+    double perf_values[METRIC_N][VERDICTS_KEPT];
+    size_t n_perf[METRIC_N];
     struct mon_release *next;
 };
 
@@ -151,6 +151,9 @@ void pending_key(const struct label_record *l, char out[DIGEST_HEX_BYTES]);
 /* monitor.c */
 void mon_problem(struct monitor *m,
                  const struct err *err); /* into the telemetry; ERR_OK clears it */
+/* monitor_evaluate.c: histories of verdicts, the oldest leaves */
+void mon_drift_push(struct mon_release *r, enum drift_verdict v);
+void mon_perf_push(struct mon_release *r, enum metric_id m, enum verdict v, double value);
 /* monitor_store.c: the caller holds the mutex. */
 enum err_code mon_store_load(struct monitor *m, struct err *err) MUST_CHECK;
 enum err_code mon_store_commit(struct monitor *m, struct err *err) MUST_CHECK;

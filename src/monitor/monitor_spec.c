@@ -7,6 +7,8 @@ const char *const PERF_RULE_KIND_NAMES[PERF_RULE_KIND_N] = {"drop", "at_most", "
 const char *const SLO_KIND_NAMES[SLO_KIND_N] = {"availability", "latency", "freshness"};
 
 #define FALSE_ALARMS_DEFAULT "1 per 30d"
+#define PERF_WINDOWS_DEFAULT 2 /* one bad day is not yet decay */
+#define PERF_WINDOWS_MAX     30
 
 const struct monitor_spec MONITOR_DEFAULTS = {.window_us = US_PER_DAY,
                                               .alarms_per_us = 1.0 / (30.0 * (double)US_PER_DAY),
@@ -46,11 +48,13 @@ static void persist_decode(const struct cfg_node *n, int *ret_k, int *ret_r,
 static void perf_rule_decode(const struct cfg_node *n, struct perf_rule *ret,
                              struct cfg_problems *ps)
 {
-    static const char *const KEYS[] = {"metric", "drop", "at_most", "at_least", "persist"};
+    static const char *const KEYS[] = {"metric",   "drop",    "at_most",
+                                       "at_least", "persist", "windows"};
     const struct cfg_node *drop, *most, *least, *metric;
+    int64_t windows = PERF_WINDOWS_DEFAULT;
     int m = 0;
 
-    *ret = (struct perf_rule){.k = 1, .r = 1};
+    *ret = (struct perf_rule){0};
     if (!cfg_is_map(n, "a performance rule", ps) || !cfg_known_keys(n, KEYS, ARRAY_LEN(KEYS), ps))
         return;
     metric = cfg_require(n, "metric", ps);
@@ -63,6 +67,9 @@ static void perf_rule_decode(const struct cfg_node *n, struct perf_rule *ret,
         cfg_error(ps, n, "a performance rule has exactly one of drop, at_most, at_least");
         return;
     }
+    if (cfg_get(n, "windows"))
+        (void)cfg_i64(cfg_get(n, "windows"), "windows", 1, PERF_WINDOWS_MAX, &windows, ps);
+    ret->k = ret->r = (int)windows;
     persist_decode(cfg_get(n, "persist"), &ret->k, &ret->r, ps);
     ret->kind = drop ? PERF_RULE_DROP : (most ? PERF_RULE_AT_MOST : PERF_RULE_AT_LEAST);
     if (drop)
@@ -123,8 +130,13 @@ static void perf_decode(const struct cfg_node *list, struct arena *a, struct mon
     s->perf = ARENA_NEW_N(a, struct perf_rule, list->n);
     if (!s->perf)
         return;
-    for (size_t i = 0; i < list->n; i++)
+    for (size_t i = 0; i < list->n; i++) {
         perf_rule_decode(list->items[i], &s->perf[i], ps);
+        for (size_t j = 0; j < i; j++)
+            if (s->perf[j].metric == s->perf[i].metric && s->perf[i].r > 0)
+                cfg_error(ps, list->items[i], "%s has a rule already: one rule a metric",
+                          METRIC_NAMES[s->perf[i].metric]);
+    }
     s->n_perf = list->n;
 }
 

@@ -8,7 +8,8 @@
  *     effect_floor: 0.1
  *     min_rows: 50
  *     performance:
- *       - { metric: roc_auc, drop: 2%, persist: 2 of 3 }
+ *       - { metric: roc_auc, drop: 2%, windows: 3 }   # so many windows in a row; default 2
+ *       - { metric: ece, at_most: 0.05, persist: 2 of 3 }
  *       - { metric: calibration_in_the_large, at_most: 0.02 }
  *     evidence: { labels_by: 2d, coverage: 80% }
  *     cost: { per_cpu_hour: 0.04 }

@@ -1,4 +1,5 @@
 /* Sums in the database: everything that changed goes with the log positions in one transaction. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -366,30 +367,53 @@ static enum err_code load_position(struct monitor *m, struct db_tx *tx, struct e
 }
 
 /* Verdicts of earlier windows: for k of the last r. */
-static enum err_code load_verdicts(struct monitor *m, struct db_tx *tx, struct err *err)
+static void drift_row(const struct db_rows *rows, struct mon_release *rel)
+{
+    enum drift_verdict v = DRIFT_NONE;
+
+    while (v < DRIFT_VERDICT_N && !str_is(db_str(rows, 3), drift_verdict_name(v)))
+        v++;
+    mon_drift_push(rel, v < DRIFT_VERDICT_N ? v : DRIFT_OPEN);
+}
+
+static enum err_code perf_row(const struct db_rows *rows, struct mon_release *rel, struct arena *a,
+                              struct err *err)
+{
+    enum verdict v;
+    enum metric_id m;
+    struct json *doc;
+
+    if (!verdict_from_name(db_str(rows, 3), &v) || v == VERDICT_OPEN ||
+        !metric_from_name(db_str(rows, 4), &m))
+        return ERR_OK;
+    if (json_read(db_str(rows, 5), a, &doc, err) != ERR_OK)
+        return err->code;
+    mon_perf_push(rel, m, v, json_get_f64(doc, "value", NAN));
+    return ERR_OK;
+}
+
+static enum err_code load_verdicts(struct monitor *m, struct db_tx *tx, struct arena *a,
+                                   struct err *err)
 {
     struct db_rows *rows;
-    enum err_code code =
-        db_query(tx, &rows, err,
-                 "SELECT endpoint, release, verdict FROM monitor_verdicts WHERE kind = 'drift' "
-                 "ORDER BY start_us",
-                 "");
+    enum err_code code = db_query(tx, &rows, err,
+                                  "SELECT endpoint, release, kind, verdict, name, doc FROM "
+                                  "monitor_verdicts WHERE kind <> 'starvation' ORDER BY start_us",
+                                  "");
 
     if (code != ERR_OK)
         return code;
     while (code == ERR_OK && db_next(rows)) {
+        struct arena_mark mark = arena_mark(a);
         struct mon_endpoint *ep = mon_endpoint_get(m, db_str(rows, 0));
         struct mon_release *rel = ep ? mon_release_get(m, ep, db_i64(rows, 1), err) : NULL;
-        enum drift_verdict v = DRIFT_NONE;
-        if (!rel) {
+        if (!rel)
             code = err_nomem(err);
-            break;
-        }
-        while (v < DRIFT_VERDICT_N && !str_is(db_str(rows, 2), drift_verdict_name(v)))
-            v++;
-        if (rel->n_drift == VERDICTS_KEPT)
-            memmove(rel->drift, rel->drift + 1, --rel->n_drift * sizeof(rel->drift[0]));
-        rel->drift[rel->n_drift++] = v < DRIFT_VERDICT_N ? v : DRIFT_OPEN;
+        else if (str_is(db_str(rows, 2), "drift"))
+            drift_row(rows, rel);
+        else
+            code = perf_row(rows, rel, a, err);
+        arena_release(a, mark);
     }
     if (db_done(rows, code == ERR_OK ? err : NULL) != ERR_OK && code == ERR_OK)
         return err->code;
@@ -411,7 +435,7 @@ static enum err_code load_all(struct db_tx *tx, void *arg, struct err *err)
     if (code == ERR_OK)
         code = load_pending(m, tx, &a, err);
     if (code == ERR_OK)
-        code = load_verdicts(m, tx, err);
+        code = load_verdicts(m, tx, &a, err);
     arena_fini(&a);
     return code;
 }

@@ -35,7 +35,7 @@ struct window *window_new(const struct baseline *b, int64_t release, int64_t sta
     w->release = release;
     w->start_us = start_us;
     w->end_us = end_us;
-    w->last_label_us = w->last_event_us = AT_US_NONE;
+    w->first_event_us = w->last_label_us = w->last_event_us = AT_US_NONE;
     w->n_cells = count_cells(b);
     w->cells = calloc(w->n_cells + 1, sizeof(*w->cells));
     if (!w->cells) {
@@ -59,6 +59,14 @@ static int64_t later(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
+/* AT_US_NONE is smaller than any time: it must not win. */
+static int64_t earlier(int64_t a, int64_t b)
+{
+    if (a == AT_US_NONE || b == AT_US_NONE)
+        return a == AT_US_NONE ? b : a;
+    return a < b ? a : b;
+}
+
 void window_add(struct window *dst, const struct window *src)
 {
     CHECK(dst->n_cells == src->n_cells);
@@ -69,6 +77,7 @@ void window_add(struct window *dst, const struct window *src)
     dst->n_labelled += src->n_labelled;
     dst->compute_ns += src->compute_ns;
     dst->last_label_us = later(dst->last_label_us, src->last_label_us);
+    dst->first_event_us = earlier(dst->first_event_us, src->first_event_us);
     dst->last_event_us = later(dst->last_event_us, src->last_event_us);
     hist_merge(dst->latency, src->latency, WINDOW_LATENCY_BINS);
     perf_merge(&dst->perf, &src->perf);
@@ -147,6 +156,7 @@ struct json *window_save(const struct window *w, struct arena *a)
     json_set(a, o, "rescued", json_int(a, (int64_t)w->n_rescued));
     json_set(a, o, "labelled", json_int(a, (int64_t)w->n_labelled));
     json_set(a, o, "compute_ns", json_int(a, (int64_t)w->compute_ns));
+    json_set(a, o, "first_event", json_int(a, w->first_event_us));
     json_set(a, o, "last_event", json_int(a, w->last_event_us));
     json_set(a, o, "last_label", json_int(a, w->last_label_us));
     json_set(a, o, "latency", counts_json(w->latency, WINDOW_LATENCY_BINS, a));
@@ -168,6 +178,7 @@ enum err_code window_load(struct window *w, const struct json *doc, struct err *
     w->n_rescued = (uint64_t)json_get_int(doc, "rescued", 0);
     w->n_labelled = (uint64_t)json_get_int(doc, "labelled", 0);
     w->compute_ns = (uint64_t)json_get_int(doc, "compute_ns", 0);
+    w->first_event_us = json_get_int(doc, "first_event", AT_US_NONE);
     w->last_event_us = json_get_int(doc, "last_event", AT_US_NONE);
     w->last_label_us = json_get_int(doc, "last_label", AT_US_NONE);
     if (counts_read(json_get(doc, "latency"), w->latency, WINDOW_LATENCY_BINS, err) != ERR_OK ||

@@ -25,7 +25,7 @@ struct window {
     uint64_t n, n_errors, n_fallback, n_rescued;
     uint64_t n_labelled; /* predictions with a label */
     uint64_t compute_ns;
-    int64_t last_event_us, last_label_us; /* AT_US_NONE: none */
+    int64_t first_event_us, last_event_us, last_label_us; /* AT_US_NONE: none */
     uint64_t latency[WINDOW_LATENCY_BINS];
     struct perf_window perf;
     size_t n_cells; /* of all features, then of the score */

@@ -99,10 +99,10 @@ struct deploy_order {
     const char *endpoint;
     int64_t number;
     const char *actor, *reason;
-    bool is_forced; /* also on hold, or when it was rolled back before */
+    bool is_forced; /* also when it was rolled back before */
 };
 /* The first release goes live, a later one starts its rollout. Refused: not approved, on hold, a rollout in progress, rolled back
- * before (is_forced lifts hold and rolled back). *ret {endpoint, release, live, rollout, generation}. */
+ * before (is_forced lifts that). *ret {endpoint, release, live, rollout, generation}. */
 enum err_code release_deploy(struct release_host *h, const struct deploy_order *o, struct arena *a,
                              struct json **ret, struct err *err) MUST_CHECK;
 /* to 0: choose. Flips first, tells the database afterwards. *ret {endpoint, from, to, took_ms, is_journaled, views: [ages]}. */

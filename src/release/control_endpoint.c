@@ -12,6 +12,9 @@
 static enum err_code may_deploy(const struct release *r, const struct endpoint_state *s,
                                 bool is_forced, struct err *err)
 {
+    bool is_hold_over =
+        s->hold_until_us != AT_US_NONE && s->hold_until_us <= clock_now_us(&CLOCK_SYSTEM);
+
     if (s->live == r->number)
         return err_set(err, ERR_EXISTS, "r%lld is live on %s already", (long long)r->number,
                        s->name);
@@ -20,7 +23,7 @@ static enum err_code may_deploy(const struct release *r, const struct endpoint_s
             err, ERR_CONFLICT,
             "the rollout of r%lld is in progress on %s: wait for it, or roll it back first",
             (long long)s->rollout.candidate, s->name);
-    if (s->is_held && !is_forced)
+    if (s->is_held && !is_hold_over)
         return err_set(err, ERR_REFUSED, "%s is on hold (%s): `pawl resume %s` ends it", s->name,
                        s->hold_reason ? s->hold_reason : "no reason given", s->name);
     if (r->state == RELEASE_ROLLED_BACK && !is_forced)
