@@ -283,13 +283,11 @@ static enum err_code profile_schema(struct profile *p, struct json *out, struct 
     return code;
 }
 
-/* Have all files the columns of the first? Then reading them need not compare. */
-static enum err_code profile_uniform(struct profile *p, struct json *out, struct err *err)
+/* Have all Parquet files the columns of the first? Then reading them need not compare. */
+static enum err_code parquet_uniform(struct profile *p, struct json *out, struct err *err)
 {
     const struct json *files = json_get(p->binding, "files");
     struct table_values v = {0};
-    if (!str_is(json_get_str(p->binding, "kind"), "parquet") || json_len(files) == 0)
-        return ERR_OK;
     buf_c(&p->sql,
           "SELECT count(DISTINCT s) FROM (SELECT file_name, string_agg(concat_ws(':', name, type, "
           "repetition_type, converted_type, logical_type), ',') AS s FROM parquet_schema([");
@@ -302,6 +300,56 @@ static enum err_code profile_uniform(struct profile *p, struct json *out, struct
     if (code == ERR_OK)
         json_set(p->a, out, "is_uniform", json_bool(p->a, v.p[0].u.i == 1));
     return code;
+}
+
+/* How one CSV file is written, and the names of its columns. */
+static enum err_code sniff_csv(struct profile *p, const struct json *file, struct json **ret,
+                               struct err *err)
+{
+    static const char *const KEYS[] = {"delim",  "quote",      "escape",          "skip",
+                                       "header", "dateformat", "timestampformat", "names"};
+    struct table_values v = {0};
+    struct json *dialect = json_obj(p->a);
+    buf_c(&p->sql, "SELECT Delimiter, replace(Quote, '(empty)', '\"'), replace(Escape, '(empty)', "
+                   "'\"'), SkipRows, HasHeader, "
+                   "DateFormat, TimestampFormat, string_agg(x.name, chr(10)) FROM (SELECT *, "
+                   "unnest(Columns) AS x FROM sniff_csv(");
+    table_sql_text(&p->sql, json_get_str(file, "path"));
+    buf_c(&p->sql, ", sample_size=204800)) GROUP BY ALL");
+    enum err_code code = fetch(p, 1, &v, err);
+    for (size_t i = 0; code == ERR_OK && v.n_rows > 0 && i < sizeof KEYS / sizeof *KEYS; i++)
+        json_set(p->a, dialect, KEYS[i], profile_value_json(p->a, &v.p[i]));
+    *ret = dialect;
+    return code;
+}
+
+/* Are all CSV files written like the first? Then its dialect is kept, and no file is looked at again to find it out. */
+static enum err_code csv_uniform(struct profile *p, struct json *out, struct err *err)
+{
+    const struct json *files = json_get(p->binding, "files");
+    struct json *first = NULL, *other = NULL;
+    enum err_code code = sniff_csv(p, json_at(files, 0), &first, err);
+    bool is_uniform = true;
+    for (size_t i = 1; code == ERR_OK && is_uniform && i < json_len(files); i++) {
+        code = sniff_csv(p, json_at(files, i), &other, err);
+        is_uniform = json_eq(first, other);
+    }
+    if (code != ERR_OK)
+        return code;
+    json_set(p->a, out, "is_uniform", json_bool(p->a, is_uniform));
+    if (is_uniform)
+        json_set(p->a, out, "dialect", first);
+    return ERR_OK;
+}
+
+static enum err_code profile_uniform(struct profile *p, struct json *out, struct err *err)
+{
+    struct str kind = json_get_str(p->binding, "kind");
+    if (json_len(json_get(p->binding, "files")) == 0)
+        return ERR_OK;
+    if (str_is(kind, "parquet"))
+        return parquet_uniform(p, out, err);
+    return str_is(kind, "csv") ? csv_uniform(p, out, err) : ERR_OK;
 }
 
 static enum err_code op_profile(struct worker *w, const struct json *args, struct json **ret,

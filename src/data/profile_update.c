@@ -93,6 +93,8 @@ static struct json *join_answers(const struct json *before, const struct json *d
     }
     json_set(a, merged, "files", files);
     json_set(a, merged, "is_uniform", json_bool(a, true));
+    if (json_get(before, "dialect"))
+        json_set(a, merged, "dialect", json_copy(a, json_get(before, "dialect")));
     return merged;
 }
 
@@ -102,10 +104,10 @@ static enum err_code try_merge(const struct profile_order *o, struct sketch_row 
 {
     struct json *binding = json_copy(a, o->binding), *args = json_obj(a), *part = NULL,
                 *sketches = NULL;
-    bool is_parquet = str_is(json_get_str(o->doc, "kind"), "parquet");
+    bool is_jsonl = str_is(json_get_str(o->doc, "kind"), "jsonl");
     if (!o->before || !json_eq(json_get(o->before, "declared"), json_get(o->doc, "declared")) ||
         !str_eq(json_get_str(o->before, "kind"), json_get_str(o->doc, "kind")) ||
-        (is_parquet && !json_get_bool(o->before, "is_uniform", false)))
+        (!is_jsonl && !json_get_bool(o->before, "is_uniform", false)))
         return ERR_OK;
     struct json *added = added_files(o->before, o->doc, binding, a);
     row->digest = json_get_str(o->before, "digest");
@@ -121,7 +123,8 @@ static enum err_code try_merge(const struct profile_order *o, struct sketch_row 
     json_set(a, args, "binding", binding);
     code = data_env_call(o->env, "data.profile", args, a, &part, err);
     if (code != ERR_OK || !json_eq(json_get(part, "columns"), json_get(o->before, "columns")) ||
-        (is_parquet && !json_get_bool(part, "is_uniform", false)))
+        (!is_jsonl && !json_get_bool(part, "is_uniform", false)) ||
+        !json_eq(json_get(part, "dialect"), json_get(o->before, "dialect")))
         return code;
     struct json *merged = profile_merge(&(struct profiled){o->before, sketches},
                                         &(struct profiled){part, json_get(part, "sketches")}, a);

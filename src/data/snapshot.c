@@ -101,6 +101,7 @@ static enum err_code binding_of_doc(const struct data_env *env, const struct sou
     copy_member(a, b, doc, "columns");
     copy_member(a, b, doc, "digest");
     copy_member(a, b, doc, "is_uniform");
+    copy_member(a, b, doc, "dialect");
     bind_spec(b, s, a);
     *ret = b;
     return ERR_OK;
@@ -158,8 +159,8 @@ static struct json *doc_begin(const struct source_spec *s, const struct source_f
 
 static void doc_add_profile(struct json *doc, const struct json *profile, struct arena *a)
 {
-    static const char *const KEYS[] = {"rows",     "columns", "time",
-                                       "known_at", "profile", "is_uniform"};
+    static const char *const KEYS[] = {"rows",    "columns",    "time",   "known_at",
+                                       "profile", "is_uniform", "dialect"};
     const struct json *files = json_get(doc, "files"), *counted = json_get(profile, "files");
     for (size_t i = 0; i < sizeof KEYS / sizeof *KEYS; i++)
         copy_member(a, doc, profile, KEYS[i]);
