@@ -250,7 +250,8 @@ static enum err_code infer(struct http_request *r, struct services *sv, struct s
                       tester_check(r, sv, name, sq.release, err) != ERR_OK))
         return err->code;
     if (body_split(r, &json, &raw, err) != ERR_OK ||
-        oip_read(json, raw, r->arena, &q, err) != ERR_OK)
+        oip_read(json, raw, r->arena, &q, err) != ERR_OK ||
+        oip_outputs_check(&q, &sq.wants_decision, err) != ERR_OK)
         return err->code;
     sq.id = q.id;
     sq.inputs = q.inputs;

@@ -25,7 +25,10 @@ enum err_code oip_read(struct str json, struct str raw, struct arena *a, struct 
 /* Values of a tensor from its bytes (oip_binary.c). */
 enum err_code oip_binary_values(struct str bytes, enum tensor_type type, size_t n, struct str name,
                                 struct arena *a, struct value **ret, struct err *err) MUST_CHECK;
-/* The answer's JSON in the arena; refuses an output that was asked for and does not exist. */
+/* Refuses an output that does not exist, before anything is predicted. */
+enum err_code oip_outputs_check(const struct oip_request *q, bool *ret_wants_decision,
+                                struct err *err) MUST_CHECK;
+/* The answer's JSON in the arena. */
 enum err_code oip_write(const struct oip_request *q, const struct serve_answer *ans,
                         struct arena *a, struct str *ret, struct err *err) MUST_CHECK;
 

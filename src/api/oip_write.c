@@ -64,15 +64,18 @@ static bool is_wanted(const struct oip_request *q, const char *name)
     return is_found;
 }
 
-static enum err_code outputs_check(const struct oip_request *q, const struct serve_answer *ans,
-                                   struct err *err)
+enum err_code oip_outputs_check(const struct oip_request *q, bool *ret_wants_decision,
+                                struct err *err)
 {
-    for (size_t i = 0; i < q->n_outputs; i++)
-        if (!str_is(q->outputs[i], "predict") &&
-            !(ans->decisions && str_is(q->outputs[i], "decision")))
+    *ret_wants_decision = false;
+    for (size_t i = 0; i < q->n_outputs; i++) {
+        bool is_decision = str_is(q->outputs[i], "decision");
+        if (!is_decision && !str_is(q->outputs[i], "predict"))
             return err_set(err, ERR_INVALID,
-                           "there is no output \"%.*s\": this endpoint gives \"predict\"%s",
-                           STR_ARG(q->outputs[i]), ans->decisions ? " and \"decision\"" : "");
+                           "there is no output \"%.*s\": there are \"predict\" and \"decision\"",
+                           STR_ARG(q->outputs[i]));
+        *ret_wants_decision = *ret_wants_decision || is_decision;
+    }
     return ERR_OK;
 }
 
@@ -150,8 +153,6 @@ enum err_code oip_write(const struct oip_request *q, const struct serve_answer *
                         struct arena *a, struct str *ret, struct err *err)
 {
     char id[RECORD_NAME_BYTES];
-    if (outputs_check(q, ans, err) != ERR_OK)
-        return err->code;
     size_t n = FIXED_BYTES + (ans->endpoint.n + q->id.n) * ESCAPE_MAX +
                ans->n_rows * (ans->n_outputs + 1) * NUMBER_BYTES;
     struct writer w = {.start = arena_alloc(a, n)};

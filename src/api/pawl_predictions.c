@@ -14,32 +14,6 @@
 
 /* ---- predict ---- */
 
-static enum err_code field_value(const struct json *v, struct value *ret, struct err *err)
-{
-    switch (v ? v->type : JSON_NULL) {
-    case JSON_NULL:
-        ret->type = VAL_NULL;
-        return ERR_OK;
-    case JSON_BOOL:
-        *ret = (struct value){VAL_BOOL, {.b = v->u.b}};
-        return ERR_OK;
-    case JSON_INT:
-        *ret = (struct value){VAL_INT, {.i = v->u.i}};
-        return ERR_OK;
-    case JSON_REAL:
-        *ret = (struct value){VAL_FLOAT, {.f = v->u.f}};
-        return ERR_OK;
-    case JSON_STR:
-        *ret = (struct value){VAL_STR, {.s = v->u.s}};
-        return ERR_OK;
-    case JSON_ARR:
-    case JSON_OBJ:
-    case JSON_TYPE_N:
-        break;
-    }
-    return err_set(err, ERR_INVALID, "a field is a text, a number, true, false or null");
-}
-
 /* The rows as columns: the fields of the first row; every row must have the same ones. */
 static enum err_code column_make(const struct json *rows, struct str name, struct arena *a,
                                  struct serve_tensor *t, struct err *err)
@@ -50,7 +24,7 @@ static enum err_code column_make(const struct json *rows, struct str name, struc
     if (!v || !key)
         return arena_err(a, err);
     for (size_t i = 0; i < n; i++)
-        if (field_value(json_get(json_at(rows, i), key), &v[i], err) != ERR_OK)
+        if (runtime_value(json_get(json_at(rows, i), key), &v[i], err) != ERR_OK)
             return err_wrap(err, "field \"%s\", row %zu", key, i);
     *t = (struct serve_tensor){str_c(key), TENSOR_BYTES, n, 1, v};
     return ERR_OK;

@@ -213,28 +213,48 @@ static enum err_code index_rebuild(struct log_index *x, uint64_t segment, struct
     return code;
 }
 
-static void take(const struct log_index *x, uint64_t segment, const struct index_entry *e, size_t n,
-                 uint64_t key, bool is_sorted, struct log_pos *ret, size_t n_max, size_t *n_found)
+/* A search: what for, and the places found so far. */
+struct search {
+    uint64_t key;
+    struct log_pos *ret;
+    size_t n_max, n;
+};
+
+/* The entries of one segment, sorted (a file) or in order of arrival (memory). */
+struct entries {
+    uint64_t segment;
+    const struct index_entry *e;
+    size_t n;
+    bool is_sorted;
+};
+
+static size_t lower_bound(const struct entries *in, uint64_t key)
 {
-    uint64_t instance = series_start(x->series).instance;
-    size_t lo = 0, hi = n;
-    while (is_sorted && lo < hi) {
+    size_t lo = 0, hi = in->n;
+    while (lo < hi) {
         size_t mid = lo + (hi - lo) / 2;
-        if (e[mid].key < key)
+        if (in->e[mid].key < key)
             lo = mid + 1;
         else
             hi = mid;
     }
-    for (size_t i = is_sorted ? lo : 0; i < n && *n_found < n_max; i++) {
-        if (e[i].key == key)
-            ret[(*n_found)++] = (struct log_pos){instance, segment, e[i].offset};
-        else if (is_sorted)
+    return lo;
+}
+
+static void take(const struct log_index *x, const struct entries *in, struct search *q)
+{
+    uint64_t instance = series_start(x->series).instance;
+    for (size_t i = in->is_sorted ? lower_bound(in, q->key) : 0; i < in->n && q->n < q->n_max;
+         i++) {
+        if (in->e[i].key == q->key)
+            q->ret[q->n++] = (struct log_pos){instance, in->segment, in->e[i].offset};
+        else if (in->is_sorted)
             break;
     }
 }
 
-static enum err_code find_closed(struct log_index *x, uint64_t segment, uint64_t key,
-                                 struct log_pos *ret, size_t n_max, size_t *ret_n, struct err *err)
+static enum err_code find_closed(struct log_index *x, uint64_t segment, struct search *q,
+                                 struct err *err)
 {
     char path[PATH_BYTES];
     struct mapped m;
@@ -245,19 +265,19 @@ static enum err_code find_closed(struct log_index *x, uint64_t segment, uint64_t
         if (!index_map(path, segment, &m))
             return err_set(err, ERR_IO, "the index %s cannot be read", path);
     }
-    take(x, segment, m.e, m.n, key, true, ret, n_max, ret_n);
+    take(x, &(struct entries){segment, m.e, m.n, true}, q);
     munmap(m.p, m.bytes);
     return ERR_OK;
 }
 
 /* The newest segment of another process: its index is not on disk yet. */
-static enum err_code find_open(struct log_index *x, uint64_t segment, uint64_t key,
-                               struct log_pos *ret, size_t n_max, size_t *ret_n, struct err *err)
+static enum err_code find_open(struct log_index *x, uint64_t segment, struct search *q,
+                               struct err *err)
 {
     struct log_index tmp;
     enum err_code code = segment_read(x, segment, &tmp, err);
     if (code == ERR_OK)
-        take(x, segment, tmp.entries, tmp.n, key, false, ret, n_max, ret_n);
+        take(x, &(struct entries){segment, tmp.entries, tmp.n, false}, q);
     free(tmp.entries);
     return code;
 }
@@ -266,19 +286,20 @@ enum err_code log_index_find(struct log_index *x, uint64_t key, struct log_pos *
                              size_t *ret_n, struct err *err)
 {
     enum err_code code = ERR_OK;
-    *ret_n = 0;
+    struct search q = {key, ret, n_max, 0};
     mutex_lock(&x->mutex);
     struct log_pos end = series_end(x->series), start = series_start(x->series);
-    for (uint64_t s = end.segment; code == ERR_OK && s >= start.segment && s > 0 && *ret_n < n_max;
+    for (uint64_t s = end.segment; code == ERR_OK && s >= start.segment && s > 0 && q.n < n_max;
          s--) {
         if (s == x->segment && x->is_whole)
-            take(x, s, x->entries, x->n, key, false, ret, n_max, ret_n);
+            take(x, &(struct entries){s, x->entries, x->n, false}, &q);
         else if (s == end.segment)
-            code = find_open(x, s, key, ret, n_max, ret_n, err);
+            code = find_open(x, s, &q, err);
         else
-            code = find_closed(x, s, key, ret, n_max, ret_n, err);
+            code = find_closed(x, s, &q, err);
     }
     mutex_unlock(&x->mutex);
+    *ret_n = q.n;
     return code;
 }
 

@@ -325,7 +325,7 @@ enum err_code schema_store_put(struct schema_store *s, const struct record_schem
 
 /* ---- a record for people ---- */
 
-static struct json *value_json(const struct value *v, struct arena *a)
+struct json *record_value_json(const struct value *v, struct arena *a)
 {
     switch (v->type) {
     case VAL_BOOL:
@@ -357,7 +357,7 @@ static struct json *values_json(const struct prediction_record *r,
         if (r->values[i].type == VAL_NULL)
             json_set_null(a, v, name);
         else
-            json_set(a, v, name, value_json(&r->values[i], a));
+            json_set(a, v, name, record_value_json(&r->values[i], a));
     }
     return v;
 }

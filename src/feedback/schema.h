@@ -44,6 +44,8 @@ enum err_code schema_store_put(struct schema_store *s, const struct record_schem
                                struct err *err) MUST_CHECK;
 /* NULL when unknown; lives as long as the store. */
 const struct record_schema *schema_store_get(struct schema_store *s, int64_t release);
+/* A value as JSON: times as RFC 3339, not-finite numbers as strings. */
+struct json *record_value_json(const struct value *v, struct arena *a);
 /* A record as people and programs read it: ids, times, request by name, scores. */
 struct json *record_json(const struct prediction_record *r, const struct record_schema *schema,
                          struct arena *a);

@@ -245,6 +245,9 @@ static enum err_code answer_room(struct predict *p, struct err *err)
     p->ans.is_multiclass = task == ENGINE_MULTICLASS;
     CHECK(p->ans.n_outputs <= SERVE_OUTPUTS_MAX);
     bool has_decision = p->ans.is_multiclass || !isnan(runtime_threshold(p->base));
+    if (p->q->wants_decision && !has_decision)
+        return err_set(err, ERR_INVALID, "there is no output \"decision\": r%lld has no threshold",
+                       (long long)runtime_release(p->base));
     p->scores = ARENA_NEW_N(p->a, float, p->n_rows * p->ans.n_outputs);
     p->decisions = has_decision ? ARENA_NEW_N(p->a, double, p->n_rows) : NULL;
     p->payloads = p->n_rows > 1 ? ARENA_NEW_N(p->a, struct str, 2 * p->n_rows) : NULL;

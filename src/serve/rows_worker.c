@@ -3,36 +3,17 @@
 #include "base/check.h"
 #include "data/data_worker.h"
 #include "data/scan.h"
+#include "feedback/schema.h"
 #include "table/table.h"
 
 #define SQL_BYTES_MAX (1u << 20)
-
-static struct json *value_json(const struct value *v, struct arena *a)
-{
-    switch (v->type) {
-    case VAL_BOOL:
-        return json_bool(a, v->u.b);
-    case VAL_INT:
-        return json_int(a, v->u.i);
-    case VAL_FLOAT:
-        return json_num(a, v->u.f);
-    case VAL_TIME:
-        return json_time(a, v->u.i);
-    case VAL_STR:
-        return json_str(a, v->u.s);
-    case VAL_NULL:
-    case VAL_TYPE_N:
-        break;
-    }
-    return NULL;
-}
 
 static struct json *row_json(const struct table_chunk *c, size_t row, struct arena *a)
 {
     struct json *o = json_obj(a);
     for (size_t i = 0; i < c->n_cols; i++) {
         struct value v = column_value(&c->cols[i], row);
-        json_set(a, o, c->cols[i].name, value_json(&v, a));
+        json_set(a, o, c->cols[i].name, record_value_json(&v, a)); /* a null is left out */
     }
     return o;
 }

@@ -84,6 +84,8 @@ enum err_code runtime_score(struct runtime_scratch *s, int64_t now_us, struct ru
 enum err_code runtime_score_record(struct runtime_scratch *s, const struct prediction_record *rec,
                                    const struct record_schema *schema, struct runtime_answer *ret,
                                    struct err *err) MUST_CHECK;
+/* A field's value as it came: text, number, true, false; NULL and null are no value. Texts are borrowed. */
+enum err_code runtime_value(const struct json *v, struct value *ret, struct err *err) MUST_CHECK;
 /* Scores a JSON object {field: value}; for cases, regression sets, `pawl predict`. */
 enum err_code runtime_score_json(struct runtime_scratch *s, const struct json *request,
                                  int64_t now_us, struct runtime_answer *ret,

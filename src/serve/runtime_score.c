@@ -135,9 +135,9 @@ enum err_code runtime_score_record(struct runtime_scratch *s, const struct predi
     return runtime_score(s, rec->event_us != AT_US_NONE ? rec->event_us : rec->wall_us, ret, err);
 }
 
-static enum err_code json_value(const struct json *v, struct value *ret, struct err *err)
+enum err_code runtime_value(const struct json *v, struct value *ret, struct err *err)
 {
-    switch (v->type) {
+    switch (v ? v->type : JSON_NULL) {
     case JSON_NULL:
         ret->type = VAL_NULL;
         return ERR_OK;
@@ -174,7 +174,7 @@ enum err_code runtime_score_json(struct runtime_scratch *s, const struct json *r
         if (slot < 0)
             return err_set(err, ERR_INVALID, "\"%.*s\" is not a field of this model's requests",
                            STR_ARG(m->key));
-        if (json_value(m->val, &v, err) != ERR_OK ||
+        if (runtime_value(m->val, &v, err) != ERR_OK ||
             runtime_set(s, (size_t)slot, &v, err) != ERR_OK)
             return err_wrap(err, "field %.*s", STR_ARG(m->key));
     }

@@ -167,7 +167,8 @@ struct serve_request {
     struct str id; /* client's; empty: none */
     const struct serve_tensor *inputs;
     size_t n_inputs;
-    int64_t mono_ns; /* when the request came */
+    bool wants_decision; /* refused where there is neither threshold nor classes */
+    int64_t mono_ns;     /* when the request came */
 };
 
 #define SERVE_OUTPUTS_MAX 1024
