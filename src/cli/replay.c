@@ -9,10 +9,12 @@
 #include "cli/replay_int.h"
 #include "http/load.h"
 
-#define REPLAY_BYTES   ((size_t)256 << 20)
-#define LABELS_BYTES   ((size_t)64 << 20)
-#define RECONNECT_MS   120000
-#define ANSWER_IDLE_MS 600000 /* a barrier may train a model */
+#define REPLAY_BYTES     ((size_t)256 << 20)
+#define LABELS_BYTES     ((size_t)64 << 20)
+#define RECONNECT_MS     120000
+#define REFUSALS_MAX     300
+#define REFUSED_PAUSE_MS INT64_C(200)
+#define ANSWER_IDLE_MS   600000 /* a barrier may train a model */
 
 enum phase { PHASE_ROWS, PHASE_BARRIER, PHASE_CLOCK, PHASE_END };
 enum kind { KIND_ROW, KIND_LABELS, KIND_CLOCK };
@@ -31,6 +33,9 @@ struct replay {
     size_t n_under_way;
     struct buf body, labels;
     size_t n_buffered;
+    bool is_again;         /* the labels buffered were sent, and refused for now */
+    int n_refusals;        /* in a row */
+    int64_t not_before_ns; /* of the next barrier's request */
     char *infer_path, *labels_path, *clock_path;
     uint64_t n_sent, n_answered, n_failed, n_labels, n_ticks;
     char first_failure[256];
@@ -66,17 +71,16 @@ static void label_keep(struct replay *r, const char *id)
 
 static enum load_next send_labels(struct replay *r, struct load_request *ret)
 {
-    buf_c(&r->labels, "]}");
-    buf_reset(&r->body);
-    buf_str(&r->body, buf_view(&r->labels));
-    buf_reset(&r->labels);
+    if (!r->is_again) { /* the same once more, when the server was not ready for it */
+        buf_c(&r->labels, "]}");
+        r->n_labels += r->n_buffered;
+    }
+    r->is_again = false;
     *ret = (struct load_request){.method = "POST",
                                  .path = r->labels_path,
                                  .bearer = r->target->token,
-                                 .body = buf_view(&r->body),
+                                 .body = buf_view(&r->labels),
                                  .tag = KIND_LABELS};
-    r->n_labels += r->n_buffered;
-    r->n_buffered = 0;
     r->n_under_way++;
     return LOAD_REQUEST;
 }
@@ -201,6 +205,10 @@ static enum load_next replay_step(struct replay *r, struct load_request *ret, in
     case PHASE_BARRIER:
         if (r->n_under_way > 0)
             return LOAD_WAIT;
+        if (mono_ns() < r->not_before_ns) {
+            *ret_wait_ms = REFUSED_PAUSE_MS;
+            return LOAD_WAIT;
+        }
         return r->n_buffered > 0 ? send_labels(r, ret) : send_clock(r, ret);
     case PHASE_CLOCK:
         if (r->n_under_way == 0)
@@ -244,6 +252,17 @@ static bool on_done(void *arg, uint64_t tag, int status, struct str body)
     }
     if (status == 200 || status == 201) {
         r->n_ticks += tag == KIND_CLOCK ? 1 : 0;
+        r->n_refusals = 0;
+        if (tag == KIND_LABELS) {
+            buf_reset(&r->labels);
+            r->n_buffered = 0;
+        }
+        return true;
+    }
+    if (status == 503 && r->n_refusals++ < REFUSALS_MAX) { /* a server that has just come back */
+        r->phase = PHASE_BARRIER;
+        r->is_again = tag == KIND_LABELS;
+        r->not_before_ns = mono_ns() + REFUSED_PAUSE_MS * 1000000;
         return true;
     }
     fail(r, status == 0 ? ERR_UNAVAILABLE : ERR_REFUSED,

@@ -331,12 +331,76 @@ static void test_create(void **state)
     desk_close(&d);
 }
 
+/* Somebody other than the author agrees, in each role that is needed, to exactly what was gated. */
+static void test_approvals(void **state)
+{
+    struct desk d = {0};
+    struct err err = ERR_INIT;
+    struct release r;
+    struct json *report, *needs, *ret;
+    int64_t n;
+
+    (void)state;
+    desk_open(&d);
+    desk_db(&d);
+    desk_host(&d, d.db);
+    n = make_release(&d, 0.5);
+    assert_int_equal(release_approve(d.host, n, "ml", "bob", "", &d.a, &ret, &err),
+                     ERR_REFUSED); /* not gated */
+    ASSERT_OK(release_get(d.db, n, &d.a, &r, &err), &err);
+    report = json_obj(&d.a);
+    needs = json_arr(&d.a);
+    json_add(&d.a, needs, json_cstr(&d.a, "ml"));
+    json_add(&d.a, needs, json_cstr(&d.a, "business"));
+    json_set(&d.a, report, "digest", json_cstr(&d.a, r.digest));
+    json_set(&d.a, report, "needs_approval", needs);
+    ASSERT_OK(release_set_report(d.db, n, report, &err), &err);
+    ASSERT_OK(release_move(d.db, n, RELEASE_GATED, "gates", "", 1, &err), &err);
+    assert_int_equal(release_approve(d.host, n, "ml", "ann", "", &d.a, &ret, &err),
+                     ERR_FORBIDDEN); /* the author */
+    assert_int_equal(release_approve(d.host, n, "ceo", "bob", "", &d.a, &ret, &err), ERR_INVALID);
+    ASSERT_OK(release_approve(d.host, n, "ml", "bob", "fine", &d.a, &ret, &err), &err);
+    assert_true(str_is(json_get_str(ret, "state"), "gated"));
+    assert_int_equal(json_len(json_get(ret, "missing")), 1);
+    assert_int_equal(release_approve(d.host, n, "ml", "cy", "", &d.a, &ret, &err), ERR_EXISTS);
+    err_reset(&err);
+    ASSERT_OK(release_approve(d.host, n, "business", "dee", "fine", &d.a, &ret, &err), &err);
+    assert_int_equal(state_of(&d, n), RELEASE_APPROVED);
+    ASSERT_OK(release_reject(d.host, n, "bob", "changed my mind", &err), &err);
+    assert_int_equal(state_of(&d, n), RELEASE_REJECTED);
+    desk_close(&d);
+}
+
+/* A report about other content approves nothing. */
+static void test_approval_is_bound(void **state)
+{
+    struct desk d = {0};
+    struct err err = ERR_INIT;
+    struct json *report, *ret;
+    int64_t n;
+
+    (void)state;
+    desk_open(&d);
+    desk_db(&d);
+    desk_host(&d, d.db);
+    n = make_release(&d, 0.5);
+    report = json_obj(&d.a);
+    json_set(&d.a, report, "digest", json_cstr(&d.a, "0000"));
+    ASSERT_OK(release_set_report(d.db, n, report, &err), &err);
+    ASSERT_OK(release_move(d.db, n, RELEASE_GATED, "gates", "", 1, &err), &err);
+    assert_int_equal(release_approve(d.host, n, "ml", "bob", "", &d.a, &ret, &err), ERR_REFUSED);
+    desk_close(&d);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_book), cmocka_unit_test(test_book_refuses),
-        cmocka_unit_test(test_create), cmocka_unit_test(test_projection_catches_up),
-        cmocka_unit_test(test_rollback_projects)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_book),
+                                       cmocka_unit_test(test_book_refuses),
+                                       cmocka_unit_test(test_create),
+                                       cmocka_unit_test(test_approvals),
+                                       cmocka_unit_test(test_approval_is_bound),
+                                       cmocka_unit_test(test_projection_catches_up),
+                                       cmocka_unit_test(test_rollback_projects)};
 
     return RUN_TESTS(tests);
 }
