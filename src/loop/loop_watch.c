@@ -87,6 +87,8 @@ static enum err_code on_starved(struct turn *t, const struct monitor_event *e)
                             .runbook = "labels-missing",
                             .evidence = e->doc};
 
+    if (!e->is_live)
+        return ERR_OK;
     al.summary = str_printf(t->a,
                             "Feedback is starved: labels of %.0f%% of the predictions of r%lld "
                             "came in time, declared are %.0f%%: "
