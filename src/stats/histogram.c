@@ -15,7 +15,7 @@ static size_t bin_of(const struct hist_edges *e, double x)
         return 0;
     while (n > 1) {
         size_t half = n / 2;
-        base += base[half - 1] < x ? half : 0;
+        base += half * (size_t)(base[half - 1] < x);
         n -= half;
     }
     return (size_t)(base - e->edges) + (*base < x);
