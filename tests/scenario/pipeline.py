@@ -117,7 +117,7 @@ def test_one_byte_of_data():
         assert "ingest.stores" not in ran(doc) and "views" not in ran(doc), ran(doc)
         assert doc["data"]["orders"] != first["data"]["orders"]
         # Touched, not changed.
-        os.utime(p.day("2024-01-05"))
+        os.utime(p.day("2024-01-08"))
         assert p.run()["outcome"] == "unchanged"
 
 
