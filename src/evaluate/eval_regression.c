@@ -3,26 +3,7 @@
 #include <math.h>
 
 #include "evaluate/eval_int.h"
-
-static struct json *value_json(const struct value *v, struct arena *a)
-{
-    switch (v->type) {
-    case VAL_BOOL:
-        return json_bool(a, v->u.b);
-    case VAL_INT:
-        return json_int(a, v->u.i);
-    case VAL_FLOAT:
-        return json_num(a, v->u.f);
-    case VAL_TIME:
-        return json_time(a, v->u.i);
-    case VAL_STR:
-        return json_str(a, v->u.s);
-    case VAL_NULL:
-    case VAL_TYPE_N:
-        break;
-    }
-    return json_null(a);
-}
+#include "feedback/schema.h"
 
 static struct json *request_json(const struct eval_single *s, struct arena *a)
 {
@@ -32,7 +13,7 @@ static struct json *request_json(const struct eval_single *s, struct arena *a)
         if (s->values[i].type == VAL_NULL)
             json_set_null(a, o, name);
         else
-            json_set(a, o, name, value_json(&s->values[i], a));
+            json_set(a, o, name, record_value_json(&s->values[i], a));
     }
     return o;
 }
