@@ -14,15 +14,17 @@
 #include "loop/loop.h"
 #include "pipeline/run.h"
 
-#define ATTACH_EVERY_S 2
-#define LOCK_WAIT_MS   15000
-#define PUSH_ARENA     ((size_t)64 << 20)
+#define ATTACH_EVERY_S   2
+#define ATTACH_LOG_EVERY 30 /* tries between two lines about the same trouble */
+#define LOCK_WAIT_MS     15000
+#define PUSH_ARENA       ((size_t)64 << 20)
 
 struct server {
     struct wiring *wiring;
     struct services *sv;
     bool is_attached, is_scheduling;
-    bool must_push; /* the folder's project is still to be pushed */
+    int64_t n_tries; /* to reach the database */
+    bool must_push;  /* the folder's project is still to be pushed */
 };
 
 /* With the database: what a dead process left is cleared up, then the scheduler starts. */
@@ -47,7 +49,14 @@ static enum err_code attach(struct server *s, struct err *err)
 static void try_attach(struct server *s)
 {
     struct err err = ERR_INIT;
-    if (!s->is_attached && attach(s, &err) != ERR_OK)
+    if (s->is_attached)
+        return;
+    if (attach(s, &err) == ERR_OK) {
+        if (s->n_tries > 0)
+            log_write(LOG_INFO, "database.back", "the database is there");
+        return;
+    }
+    if (s->n_tries++ % ATTACH_LOG_EVERY == 0)
         log_write(LOG_ERROR, "database.away", "predictions go on; tried again soon: %s", err.msg);
 }
 
