@@ -117,7 +117,7 @@ struct join_order {
     struct str time_column;
     const struct json *wanted; /* ["view.column", "view.*"] */
     const struct json *keys;   /* {"view": {"entity": "column"}} where the names differ; NULL */
-    const char *out_path;      /* Parquet */
+    const char *out_path;      /* Parquet; CSV or JSON Lines by its ending */
 };
 
 /* Joins features to rows of any file: `pawl features join`. ret {"path","rows","views":[…],"columns":[…]} */

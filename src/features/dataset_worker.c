@@ -104,7 +104,7 @@ static void select_file(struct fsession *fs, const char *path)
     buf_ch(&fs->sql, ')');
 }
 
-/* fs->sql as a Parquet file, described in `out`. */
+/* fs->sql as a file, described in `out`. */
 static enum err_code write_out(struct fsession *fs, const char *path, struct json *out,
                                struct err *err)
 {
@@ -115,12 +115,9 @@ static enum err_code write_out(struct fsession *fs, const char *path, struct jso
     size_t n = 0;
     enum err_code code = buf_ok(&fs->sql, err);
     if (code == ERR_OK)
-        code = table_write_parquet(fs->t, buf_view(&fs->sql), path, &n_rows, err);
-    buf_reset(&fs->sql);
-    if (code != ERR_OK)
-        return code;
-    select_file(fs, path);
-    code = table_describe(fs->t, buf_view(&fs->sql), fs->a, &cols, &n, err);
+        code = table_describe(fs->t, buf_view(&fs->sql), fs->a, &cols, &n, err);
+    if (code == ERR_OK)
+        code = table_write(fs->t, buf_view(&fs->sql), path, table_format_of(path), &n_rows, err);
     buf_reset(&fs->sql);
     for (size_t i = 0; code == ERR_OK && i < n; i++) {
         struct json *c = json_obj(fs->a);

@@ -125,6 +125,11 @@ enum err_code table_load(struct table *t, const struct table_sql *q, struct aren
 
 /* ---- writing ---- */
 
+/* Files for people and other programs; a format by a path's ending (.csv, .jsonl, .json; else Parquet). */
+enum table_format { TABLE_PARQUET, TABLE_CSV, TABLE_JSONL, TABLE_FORMAT_N };
+enum table_format table_format_of(const char *path);
+enum err_code table_write(struct table *t, struct str select, const char *path,
+                          enum table_format format, int64_t *ret_rows, struct err *err) MUST_CHECK;
 /* The result of `select` as a Parquet file (ZSTD), rows in the order of the select: same rows, same
  * library, same file. */
 enum err_code table_write_parquet(struct table *t, struct str select, const char *path,

@@ -5,8 +5,28 @@
 #include "base/file.h"
 #include "table/table_int.h"
 
+static const char *const FORMATS[TABLE_FORMAT_N] = {
+    [TABLE_PARQUET] = "FORMAT parquet, COMPRESSION zstd",
+    [TABLE_CSV] = "FORMAT csv, HEADER true",
+    [TABLE_JSONL] = "FORMAT json, ARRAY false",
+};
+
+enum table_format table_format_of(const char *path)
+{
+    struct str s = str_c(path);
+    if (str_ends(s, STR(".csv")))
+        return TABLE_CSV;
+    return str_ends(s, STR(".jsonl")) || str_ends(s, STR(".json")) ? TABLE_JSONL : TABLE_PARQUET;
+}
+
 enum err_code table_write_parquet(struct table *t, struct str select, const char *path,
                                   int64_t *ret_rows, struct err *err)
+{
+    return table_write(t, select, path, TABLE_PARQUET, ret_rows, err);
+}
+
+enum err_code table_write(struct table *t, struct str select, const char *path,
+                          enum table_format format, int64_t *ret_rows, struct err *err)
 {
     struct buf sql = {0};
     struct arena a = {0};
@@ -18,7 +38,7 @@ enum err_code table_write_parquet(struct table *t, struct str select, const char
     buf_str(&sql, select);
     buf_c(&sql, "\n) TO ");
     table_sql_text(&sql, str_c(path));
-    buf_c(&sql, " (FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false)");
+    buf_printf(&sql, " (%s, USE_TMP_FILE false)", FORMATS[format]);
     code = buf_ok(&sql, err);
     if (code == ERR_OK)
         code = table_get(t, TABLE_SQL(sql.p), &a, &n, err);
