@@ -4,8 +4,7 @@
 #include "data/profile.h"
 #include "data/version.h"
 
-#define NOTABLE_PSI                                                                                \
-    0.25 /* the usual mark of a distribution that is another one; docs/internals/data.md */
+#define NOTABLE_PSI   0.25 /* the usual mark of a distribution that is another one */
 #define NOTABLE_NULLS 0.05 /* null share moved by that much */
 #define PSI_BINS      10
 

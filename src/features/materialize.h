@@ -37,7 +37,7 @@ struct materialize_order {
     const struct str *names; /* which; n_names 0: all batch views */
     size_t n_names;
     int64_t to_us;   /* as of */
-    int64_t keep_us; /* only rows with time in (to - keep, to]; 0: the view's ttl, or all */
+    int64_t keep_us; /* only rows with time in [to - keep, to]; 0: the view's ttl, or all */
     feature_rows_sink sink;
     void *sink_arg;
 };

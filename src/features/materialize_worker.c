@@ -35,7 +35,7 @@ static enum err_code rows_now(struct materialize *m, struct err *err)
     if (keep_us > 0 && fs->as_of_us != AT_US_NONE) {
         buf_c(&fs->sql, " AND ");
         table_sql_ident(&fs->sql, json_get_str(m->info, "time"));
-        buf_c(&fs->sql, " > ");
+        buf_c(&fs->sql, " >= "); /* both ends of a ttl are inclusive */
         table_sql_time(&fs->sql, fs->as_of_us - keep_us);
     }
     buf_c(&fs->sql, " QUALIFY row_number() OVER (PARTITION BY ");
