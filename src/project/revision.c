@@ -223,17 +223,6 @@ enum err_code revision_store(struct db *db, struct blob_store *blob, const struc
     return code;
 }
 
-enum err_code revision_make(struct db *db, struct blob_store *blob, const char *dir,
-                            const char *const *paths, size_t n, const struct revision_new *meta,
-                            struct arena *a, struct revision *ret, struct err *err)
-{
-    struct revision_new whole = *meta;
-    whole.dir = dir;
-    whole.paths = paths;
-    whole.n_paths = n;
-    return revision_store(db, blob, &whole, a, ret, err);
-}
-
 enum err_code revision_yaml(struct blob_store *blob, const char *digest, struct arena *a,
                             struct str *ret, struct err *err)
 {

@@ -41,10 +41,6 @@ enum err_code revision_files(const struct project_file *f, const struct project_
 /* Stores the files and the row; a revision that is there already is given back as it is. */
 enum err_code revision_store(struct db *db, struct blob_store *blob, const struct revision_new *n,
                              struct arena *a, struct revision *ret, struct err *err) MUST_CHECK;
-/* The same with folder and paths beside it; being replaced. */
-enum err_code revision_make(struct db *db, struct blob_store *blob, const char *dir,
-                            const char *const *paths, size_t n, const struct revision_new *meta,
-                            struct arena *a, struct revision *ret, struct err *err) MUST_CHECK;
 /* By digest, a unique prefix of 6 digits or more, or NULL for the newest of the project. */
 enum err_code revision_get(struct db *db, const char *project, const char *ref, struct arena *a,
                            struct revision *ret, struct err *err) MUST_CHECK;
