@@ -22,10 +22,15 @@
     X(duckdb_open)                                                                                 \
     X(duckdb_connect)                                                                              \
     X(duckdb_disconnect)                                                                           \
-    X(duckdb_close) X(duckdb_query) X(duckdb_destroy_result) X(duckdb_result_error)                \
-        X(duckdb_fetch_chunk) X(duckdb_destroy_data_chunk) X(duckdb_data_chunk_get_vector)         \
-            X(duckdb_vector_get_data) X(duckdb_vector_get_validity) X(duckdb_column_type)          \
-                X(duckdb_data_chunk_get_size)
+    X(duckdb_close)                                                                                \
+    X(duckdb_query)                                                                                \
+    X(duckdb_destroy_result)                                                                       \
+    X(duckdb_result_error)                                                                         \
+    X(duckdb_fetch_chunk)                                                                          \
+    X(duckdb_destroy_data_chunk)                                                                   \
+    X(duckdb_data_chunk_get_vector)                                                                \
+    X(duckdb_vector_get_data)                                                                      \
+    X(duckdb_vector_get_validity) X(duckdb_column_type) X(duckdb_data_chunk_get_size)
 
 static struct {
 #define FIELD(name) __typeof__(&name) name;
