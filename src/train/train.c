@@ -9,52 +9,58 @@
 
 static const char *const TASK_NAMES[] = {"binary", "multiclass", "regression"};
 
-/* What the library takes in 1.6 to 3.x for the boosters "gbtree" and "dart". */
-static const char *const XGB_PARAMS[] = {
-    "alpha",
-    "base_score",
-    "booster",
-    "colsample_bylevel",
-    "colsample_bynode",
-    "colsample_bytree",
-    "disable_default_eval_metric",
-    "early_stopping",
-    "eta",
-    "eval_metric",
-    "gamma",
-    "grow_policy",
-    "huber_slope",
-    "interaction_constraints",
-    "lambda",
-    "learning_rate",
-    "max_bin",
-    "max_cat_threshold",
-    "max_cat_to_onehot",
-    "max_delta_step",
-    "max_depth",
-    "max_leaves",
-    "min_child_weight",
-    "min_split_loss",
-    "monotone_constraints",
-    "normalize_type",
-    "num_parallel_tree",
-    "objective",
-    "one_drop",
-    "quantile_alpha",
-    "rate_drop",
-    "reg_alpha",
-    "reg_lambda",
-    "rounds",
-    "sample",
-    "sample_type",
-    "sampling_method",
-    "scale_pos_weight",
-    "seed",
-    "skip_drop",
-    "subsample",
-    "threads",
-    "tree_method",
-    "tweedie_variance_power",
+/* What the library takes in 1.6 to 3.x for the boosters "gbtree" and "dart", and between which bounds. */
+enum param_kind { PARAM_TEXT, PARAM_INT, PARAM_NUMBER, PARAM_ANY, PARAM_KIND_N };
+
+static const struct xgb_param {
+    const char *name;
+    enum param_kind kind;
+    double min, max;
+} XGB_PARAMS[] = {
+    {"alpha", PARAM_NUMBER, 0, 1e300},
+    {"base_score", PARAM_NUMBER, -1e300, 1e300},
+    {"booster", PARAM_TEXT, 0, 0},
+    {"colsample_bylevel", PARAM_NUMBER, 0, 1},
+    {"colsample_bynode", PARAM_NUMBER, 0, 1},
+    {"colsample_bytree", PARAM_NUMBER, 0, 1},
+    {"disable_default_eval_metric", PARAM_ANY, 0, 0},
+    {"early_stopping", PARAM_ANY, 0, 0}, /* ours: checked where it is taken */
+    {"eta", PARAM_NUMBER, 0, 1},
+    {"eval_metric", PARAM_ANY, 0, 0},
+    {"gamma", PARAM_NUMBER, 0, 1e300},
+    {"grow_policy", PARAM_TEXT, 0, 0},
+    {"huber_slope", PARAM_NUMBER, 0, 1e300},
+    {"interaction_constraints", PARAM_ANY, 0, 0},
+    {"lambda", PARAM_NUMBER, 0, 1e300},
+    {"learning_rate", PARAM_NUMBER, 0, 1},
+    {"max_bin", PARAM_INT, 2, 65536},
+    {"max_cat_threshold", PARAM_INT, 1, 1e9},
+    {"max_cat_to_onehot", PARAM_INT, 1, 1e9},
+    {"max_delta_step", PARAM_NUMBER, 0, 1e300},
+    {"max_depth", PARAM_INT, 0, 64},
+    {"max_leaves", PARAM_INT, 0, 1e9},
+    {"min_child_weight", PARAM_NUMBER, 0, 1e300},
+    {"min_split_loss", PARAM_NUMBER, 0, 1e300},
+    {"monotone_constraints", PARAM_ANY, 0, 0},
+    {"normalize_type", PARAM_TEXT, 0, 0},
+    {"num_parallel_tree", PARAM_INT, 1, 10000},
+    {"objective", PARAM_TEXT, 0, 0},
+    {"one_drop", PARAM_ANY, 0, 0},
+    {"quantile_alpha", PARAM_ANY, 0, 0},
+    {"rate_drop", PARAM_NUMBER, 0, 1},
+    {"reg_alpha", PARAM_NUMBER, 0, 1e300},
+    {"reg_lambda", PARAM_NUMBER, 0, 1e300},
+    {"rounds", PARAM_ANY, 0, 0},
+    {"sample", PARAM_ANY, 0, 0},
+    {"sample_type", PARAM_TEXT, 0, 0},
+    {"sampling_method", PARAM_TEXT, 0, 0},
+    {"scale_pos_weight", PARAM_NUMBER, 0, 1e300},
+    {"seed", PARAM_ANY, 0, 0},
+    {"skip_drop", PARAM_NUMBER, 0, 1},
+    {"subsample", PARAM_NUMBER, 0, 1},
+    {"threads", PARAM_ANY, 0, 0},
+    {"tree_method", PARAM_TEXT, 0, 0},
+    {"tweedie_variance_power", PARAM_NUMBER, 1, 2},
 };
 
 const char *train_task_name(enum train_task t)
@@ -101,6 +107,30 @@ static bool is_own(struct str key)
     return false;
 }
 
+/* Names and values of the library's parameters: it would ignore the one and stop at the other only in training. */
+static void check_params(const struct cfg_node *params, struct cfg_problems *ps)
+{
+    const char *names[ARRAY_LEN(XGB_PARAMS)];
+    for (size_t i = 0; i < ARRAY_LEN(XGB_PARAMS); i++)
+        names[i] = XGB_PARAMS[i].name;
+    (void)cfg_known_keys(params, names, ARRAY_LEN(names), ps);
+    for (size_t i = 0; i < ARRAY_LEN(XGB_PARAMS); i++) {
+        const struct xgb_param *p = &XGB_PARAMS[i];
+        const struct cfg_node *n = cfg_get(params, p->name);
+        struct str text;
+        int64_t whole = 0;
+        double number = 0;
+        if (n == NULL)
+            continue;
+        if (p->kind == PARAM_INT)
+            (void)cfg_i64(n, p->name, (int64_t)p->min, (int64_t)p->max, &whole, ps);
+        else if (p->kind == PARAM_NUMBER)
+            (void)cfg_f64(n, p->name, p->min, p->max, &number, ps);
+        else if (p->kind == PARAM_TEXT)
+            (void)cfg_str(n, p->name, &text, ps);
+    }
+}
+
 static void decode_params(const struct cfg_node *params, struct arena *a, struct train_spec *s,
                           struct cfg_problems *ps)
 {
@@ -108,7 +138,7 @@ static void decode_params(const struct cfg_node *params, struct arena *a, struct
     if (params == NULL || !cfg_is_map(params, "params", ps))
         return;
     if (s->engine == TRAIN_XGBOOST)
-        (void)cfg_known_keys(params, XGB_PARAMS, ARRAY_LEN(XGB_PARAMS), ps);
+        check_params(params, ps);
     for (size_t i = 0; i < params->n; i++) {
         if (s->engine == TRAIN_XGBOOST && is_own(params->keys[i]))
             continue;

@@ -47,6 +47,8 @@ static void refuses_what_is_wrong(void **state)
         const char *text, *says;
     } CASES[] = {
         {"train: { engine: xgboost, params: { max_dept: 6 } }", "max_depth"},
+        {"train: { engine: xgboost, params: { max_depth: six } }", "max_depth"},
+        {"train: { engine: xgboost, params: { subsample: 1.5 } }", "subsample"},
         {"train: { engine: xgbost }", "xgboost"},
         {"train: { engine: xgboost, run: python t.py }", "both"},
         {"train: { seed: 1 }", "needs engine"},
