@@ -25,28 +25,47 @@ static bool is_wired(const struct step *s, const char *read)
     return false;
 }
 
+struct found {
+    const char *base; /* folder that the paths are below */
+    char **paths;
+    size_t n;
+};
+
+/* A revision holds configuration and code; data lie in the project's folder. */
+static enum err_code find_read(struct pipe *p, const char *read, struct arena *a, struct found *ret,
+                               struct err *err)
+{
+    const char *const places[] = {p->spec->dir, p->env.project_root};
+    enum err_code code = ERR_OK;
+    *ret = (struct found){0};
+    for (size_t i = 0; code == ERR_OK && ret->n == 0 && i < ARRAY_LEN(places); i++) {
+        const char *pattern = path_join(a, places[i], read);
+        ret->base = places[i];
+        code =
+            pattern != NULL ? path_glob(pattern, a, &ret->paths, &ret->n, err) : arena_err(a, err);
+    }
+    return code;
+}
+
 /* Files of the project that it reads, with their digests. */
 static enum err_code read_files(struct pipe *p, struct step *s, struct json *in, struct err *err)
 {
     const struct user_step *u = s->spec;
     struct arena *a = &s->arena;
     for (size_t i = 0; i < u->n_reads; i++) {
-        char **paths = NULL, hex[DIGEST_HEX_BYTES];
-        size_t n = 0;
+        struct found found = {0};
+        char hex[DIGEST_HEX_BYTES];
         if (is_wired(s, u->reads[i]))
             continue;
-        const char *pattern = path_join(a, p->spec->dir, u->reads[i]);
-        if (pattern == NULL)
-            return arena_err(a, err);
-        enum err_code code = path_glob(pattern, a, &paths, &n, err);
-        if (code == ERR_OK && n == 0)
+        enum err_code code = find_read(p, u->reads[i], a, &found, err);
+        if (code == ERR_OK && found.n == 0)
             code = err_set(err, ERR_NOT_FOUND,
                            "it reads %s, which is neither a step, nor written by one, nor a file",
                            u->reads[i]);
-        for (size_t k = 0; code == ERR_OK && k < n; k++) {
-            code = stamp_digest(p, paths[k], hex, err);
+        for (size_t k = 0; code == ERR_OK && k < found.n; k++) {
+            code = stamp_digest(p, found.paths[k], hex, err);
             if (code == ERR_OK)
-                (void)json_set(a, in, paths[k] + strlen(p->spec->dir) + 1, json_cstr(a, hex));
+                (void)json_set(a, in, found.paths[k] + strlen(found.base) + 1, json_cstr(a, hex));
         }
         if (code != ERR_OK)
             return code;
@@ -132,6 +151,7 @@ static enum err_code environment(struct pipe *p, struct step *s, const char ***r
         code = builtin_env(p, s, extra, &n, err);
     bool is_ok = put(a, extra, &n, "PAWL_STEP", s->name) &&
                  put(a, extra, &n, "PAWL_PARAMS", text) &&
+                 put(a, extra, &n, "PAWL_PROJECT", p->env.project_root) &&
                  put(a, extra, &n, "MLFLOW_TRACKING_URI", p->host->tracking_uri) &&
                  put(a, extra, &n, "MLFLOW_TRACKING_TOKEN", p->host->tracking_token) &&
                  put(a, extra, &n, "MLFLOW_RUN_ID", s->child_run[0] != '\0' ? s->child_run : NULL);
