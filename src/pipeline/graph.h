@@ -66,6 +66,7 @@ struct step {
     struct err err;      /* FAILED, BLOCKED */
     int64_t started_us, ended_us;
     char child_run[40];   /* run of track/ that recorded it; "" none */
+    const char *log;      /* file with what its command said; NULL: none */
     const char *from_run; /* CACHED: run that computed it; NULL unknown */
 };
 

@@ -29,6 +29,8 @@ static struct json *step_json(const struct step *s, struct arena *a)
         (void)json_set(a, v, "from_run", json_cstr(a, s->from_run));
     if (s->child_run[0] != '\0')
         (void)json_set(a, v, "run", json_cstr(a, s->child_run));
+    if (s->log != NULL)
+        (void)json_set(a, v, "log", json_cstr(a, s->log));
     if (is_bad)
         (void)json_set(a, v, "error", json_cstr(a, s->err.msg));
     (void)json_set(a, v, "digest", json_copy(a, json_get(s->out, "digest")));

@@ -162,6 +162,7 @@ static enum err_code run_command(struct pipe *p, struct step *s, const struct js
                               .is_cancelled = p->order->is_cancelled};
     if (c.log_path == NULL)
         return arena_err(a, err);
+    s->log = c.log_path;
     return train_command_run(&c, a, &res, err);
 }
 
