@@ -162,7 +162,7 @@ static enum err_code run_command(struct pipe *p, struct step *s, const struct js
                               .is_cancelled = p->order->is_cancelled};
     if (c.log_path == NULL)
         return arena_err(a, err);
-    s->log = c.log_path;
+    s->log = c.log_path != NULL ? c.log_path + strlen(p->host->home) + 1 : NULL;
     return train_command_run(&c, a, &res, err);
 }
 

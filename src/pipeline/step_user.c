@@ -246,7 +246,7 @@ static enum err_code user_run(void *ctx, struct step *s, struct json **ret, stru
                         .log_path = str_printf(a, "%s/%s.log", p->logs, s->name),
                         .timeout_ms = u->timeout_ms,
                         .is_cancelled = p->order->is_cancelled};
-    s->log = c.log_path;
+    s->log = c.log_path != NULL ? c.log_path + strlen(p->host->home) + 1 : NULL;
     if (code == ERR_OK && (c.log_path == NULL || c.cwd == NULL))
         code = arena_err(a, err);
     if (code != ERR_OK)
