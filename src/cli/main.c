@@ -168,6 +168,14 @@ static enum err_code take_words(struct cli_globals *g, int argc, char **argv, ch
     return ERR_OK;
 }
 
+static bool has_help_flag(int n, char **args)
+{
+    bool is_there = false;
+    for (int i = 0; i < n; i++)
+        is_there = is_there || strcmp(args[i], "--help") == 0 || strcmp(args[i], "-h") == 0;
+    return is_there;
+}
+
 static int run_words(const struct cli_host *host, struct cli_globals *g, int n_words, char **words,
                      int n_rest, char **rest)
 {
@@ -186,6 +194,8 @@ static int run_words(const struct cli_host *host, struct cli_globals *g, int n_w
     int n_args = n_rest + n_words - used;
     args = rest - (n_words - used);
     if (b && n_builtin >= n_route) {
+        if (has_help_flag(n_args, args))
+            return cli_help(host, n_builtin, words);
         status = b->run(g, &n_args, args);
         if (status != CLI_GO_ON)
             return status;
