@@ -3,7 +3,7 @@
 #include "base/check.h"
 #include "expr/expr.h"
 
-static const char *const STALE_NAMES[VIEW_ON_STALE_N] = {"error", "default", "serve_last"};
+static const char *const STALE_NAMES[VIEW_ON_STALE_N] = {"default", "serve_last", "error"};
 static const char *const BATCH_KEYS[] = {
     "sql",      "entity",  "time",  "known_at",    "available_after", "ttl",
     "on_stale", "default", "owner", "description", "runbook",
@@ -28,7 +28,7 @@ static void decode_batch(const struct cfg_node *n, struct arena *a, struct view_
                          struct cfg_problems *ps)
 {
     const struct cfg_node *x;
-    int stale = VIEW_STALE_ERROR;
+    int stale = VIEW_STALE_DEFAULT;
     (void)cfg_known_keys(n, BATCH_KEYS, ARRAY_LEN(BATCH_KEYS), ps);
     if (cfg_require(n, "sql", ps))
         text(n, "sql", &v->sql, ps);
@@ -51,7 +51,7 @@ static void decode_batch(const struct cfg_node *n, struct arena *a, struct view_
         v->on_stale = (enum view_on_stale)stale;
     if ((x = cfg_get(n, "default")))
         v->defaults = cfg_json(x, a);
-    if (v->on_stale == VIEW_STALE_DEFAULT && v->ttl_us < 0)
+    if (cfg_get(n, "on_stale") && v->on_stale == VIEW_STALE_DEFAULT && v->ttl_us < 0)
         cfg_warn(ps, cfg_get(n, "on_stale"), "view %.*s has no ttl, so it is never stale",
                  STR_ARG(v->name));
 }

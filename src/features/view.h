@@ -28,7 +28,8 @@
 #include "data/version.h"
 
 enum view_kind { VIEW_BATCH, VIEW_ROW, VIEW_KIND_N };
-enum view_on_stale { VIEW_STALE_ERROR, VIEW_STALE_DEFAULT, VIEW_STALE_SERVE_LAST, VIEW_ON_STALE_N };
+/* What a value older than ttl becomes; DEFAULT, the first, is what training sees too. */
+enum view_on_stale { VIEW_STALE_DEFAULT, VIEW_STALE_SERVE_LAST, VIEW_STALE_ERROR, VIEW_ON_STALE_N };
 
 struct view_expr {
     struct str name, text;

@@ -113,6 +113,7 @@ def view(name, columns, source, where="", ttl="6h"):
     entity: [airport]
     time: hour
     ttl: %s
+    on_stale: default
     owner: ml@example.com
     sql: |
       SELECT %s FROM %s%s
