@@ -11,8 +11,6 @@
 #include "base/vec.h"
 
 #define SCAN_SQL_MAX (32 << 20)
-/* Reference tables have no time: they were always known. */
-#define SCAN_ALWAYS "TIMESTAMP '0001-01-01'"
 #define SCAN_UNTIL  "CAST(getvariable('pawl_until') AS TIMESTAMP)"
 #define SCAN_SINCE  "CAST(getvariable('pawl_since') AS TIMESTAMP)"
 

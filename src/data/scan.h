@@ -11,6 +11,9 @@
 #include "table/table.h"
 #include "json/json.h"
 
+/* known_at of a row whose source says nothing of it: known from the start. */
+#define SCAN_ALWAYS "TIMESTAMP '0001-01-01'"
+
 enum err_code data_scan_bind(struct table *t, const struct json *binding,
                              struct err *err) MUST_CHECK;
 /* As data_scan_bind for each of a list, then table_lock on exactly their files and the `more` paths

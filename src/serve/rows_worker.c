@@ -6,7 +6,8 @@
 #include "feedback/schema.h"
 #include "table/table.h"
 
-#define SQL_BYTES_MAX (1u << 20)
+/* A scan adds known_at where the file has none: a label without it is known when it comes, not from the start. */
+#define ROWS_SQL "SELECT * REPLACE (nullif(known_at, " SCAN_ALWAYS ") AS known_at) FROM rows"
 
 static struct json *row_json(const struct table_chunk *c, size_t row, struct arena *a)
 {
@@ -64,7 +65,7 @@ static enum err_code rows_run(struct worker *w, const struct json *args, struct 
     if (code == ERR_OK)
         code = data_scan_bind(t, binding, err);
     if (code == ERR_OK)
-        code = rows_send(w, t, "SELECT * FROM rows", &n, err);
+        code = rows_send(w, t, ROWS_SQL, &n, err);
     table_close(t);
     if (code != ERR_OK)
         return code;

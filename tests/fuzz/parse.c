@@ -35,7 +35,8 @@ static void number_back(struct str s)
     if (parse_f64(s, &v, &err) != ERR_OK)
         return;
     size_t n = num_f64(text, v);
-    if (parse_f64(str_n(text, n), &again, &err) != ERR_OK || (v == v && memcmp(&v, &again, sizeof v) != 0))
+    if (parse_f64(str_n(text, n), &again, &err) != ERR_OK ||
+        (v == v && memcmp(&v, &again, sizeof v) != 0))
         abort();
 }
 

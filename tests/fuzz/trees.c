@@ -8,7 +8,8 @@
 static void ask(const struct tree_model *m)
 {
     size_t n = tree_model_n_inputs(m);
-    float *row = calloc(n + 1, sizeof *row), *out = calloc(tree_model_n_outputs(m) + 1, sizeof *out);
+    float *row = calloc(n + 1, sizeof *row),
+          *out = calloc(tree_model_n_outputs(m) + 1, sizeof *out);
     float *scratch = calloc(tree_model_scratch_floats(m) + 1, sizeof *scratch);
     if (row == NULL || out == NULL || scratch == NULL)
         abort();
