@@ -11,8 +11,8 @@
 #include "base/vec.h"
 
 #define SCAN_SQL_MAX (32 << 20)
-#define SCAN_UNTIL  "CAST(getvariable('pawl_until') AS TIMESTAMP)"
-#define SCAN_SINCE  "CAST(getvariable('pawl_since') AS TIMESTAMP)"
+#define SCAN_UNTIL   "CAST(getvariable('pawl_until') AS TIMESTAMP)"
+#define SCAN_SINCE   "CAST(getvariable('pawl_since') AS TIMESTAMP)"
 
 static void files_list(struct buf *out, const struct json *files)
 {
