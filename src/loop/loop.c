@@ -68,7 +68,7 @@ static struct loop_endpoint *endpoint_get(struct loop *l, const char *name)
 static enum err_code turn_run(struct turn *t)
 {
     enum err_code (*const STEPS[])(struct turn *) = {
-        loop_state_load, loop_project_refresh, loop_data_look, loop_materialize,
+        loop_state_load, loop_project_refresh, loop_data_look, loop_candidate, loop_materialize,
         loop_watch,      loop_rollout,         loop_triggers,  loop_state_save};
     enum err_code code = monitor_drain(t->l->opt.monitor, t->ep->name, t->now_us, t->err);
 
@@ -233,6 +233,7 @@ void loop_close(struct loop *l)
         struct loop_endpoint *next = l->endpoints->next;
         loop_job_join(l->endpoints);
         loop_project_free(l->endpoints->project);
+        loop_project_free(l->endpoints->candidate);
         free(l->endpoints);
         l->endpoints = next;
     }

@@ -141,8 +141,8 @@ static enum err_code settle_version(struct turn *t, struct loop_source *ls,
                        "its checks pass again");
 }
 
-static enum err_code look_at_source(struct turn *t, const struct data_env *env,
-                                    const struct source_spec *spec)
+enum err_code loop_look_at_source(struct turn *t, const struct data_env *env,
+                                  const struct source_spec *spec)
 {
     struct loop_source *ls = loop_source_get(t->ep, spec->name);
     struct data_version v;
@@ -247,7 +247,7 @@ enum err_code loop_data_look(struct turn *t)
     all = &t->ep->project->sources;
     for (size_t i = 0; i < all->n; i++) {
         struct loop_source *ls;
-        if (look_at_source(t, &env, &all->p[i]) != ERR_OK)
+        if (loop_look_at_source(t, &env, &all->p[i]) != ERR_OK)
             return t->err->code;
         ls = loop_source_get(t->ep, all->p[i].name);
         if (ls && judge_freshness(t, ls) != ERR_OK)

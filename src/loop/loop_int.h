@@ -48,7 +48,8 @@ struct loop_pending { /* a reason for a lap that has not been used yet */
 
 struct loop_endpoint {
     char name[ENDPOINT_NAME_MAX + 1];
-    struct loop_project *project; /* NULL: its live release names no revision */
+    struct loop_project *project;   /* NULL: its live release names no revision */
+    struct loop_project *candidate; /* of the rollout, where its revision is another one; NULL */
     struct loop_source sources[LOOP_SOURCES_MAX];
     size_t n_sources;
     struct loop_source shown[LOOP_SOURCES_MAX]; /* copy for lookers, under the loop's state_mutex */
@@ -93,6 +94,13 @@ enum err_code loop_state_save(struct turn *t) MUST_CHECK;
 struct loop_source *loop_source_get(struct loop_endpoint *ep, struct str name); /* NULL: too many */
 /* loop_data.c */
 enum err_code loop_data_look(struct turn *t) MUST_CHECK;
+/* Sources and views of a rollout's candidate; before loop_materialize. */
+enum err_code loop_candidate(struct turn *t) MUST_CHECK;
+/* A revision's sections, decoded. */
+enum err_code loop_project_load(struct turn *t, const char *name, const char *revision,
+                                struct loop_project **ret) MUST_CHECK;
+enum err_code loop_look_at_source(struct turn *t, const struct data_env *env,
+                                  const struct source_spec *spec) MUST_CHECK;
 enum err_code loop_materialize(struct turn *t) MUST_CHECK;
 bool loop_is_blocked(const struct loop_endpoint *ep, const char **ret_source);
 /* loop_watch.c */

@@ -12,8 +12,8 @@ void loop_project_free(struct loop_project *p)
     free(p);
 }
 
-static enum err_code project_load(struct turn *t, const char *name, const char *revision,
-                                  struct loop_project **ret)
+enum err_code loop_project_load(struct turn *t, const char *name, const char *revision,
+                                struct loop_project **ret)
 {
     struct loop_project *p = calloc(1, sizeof(*p));
     struct cfg_problems ps;
@@ -54,7 +54,7 @@ enum err_code loop_project_refresh(struct turn *t)
         return ERR_OK;
     if (!revision || (t->ep->project && strcmp(t->ep->project->revision, revision) == 0))
         return ERR_OK;
-    if (project_load(t, name, revision, &fresh) != ERR_OK)
+    if (loop_project_load(t, name, revision, &fresh) != ERR_OK)
         return t->err->code;
     if (monitor_configure(t->l->opt.monitor, t->ep->name, &fresh->policy.monitor, t->err) !=
         ERR_OK) {

@@ -17,8 +17,8 @@ static void when_decode(const struct cfg_node *n, struct arena *a, struct trigge
         int k = TRIGGER_NEW_DATA;
         while (k < TRIGGER_MANUAL && !str_is(names[i], TRIGGER_KIND_NAMES[k]))
             k++;
-        if (k == TRIGGER_MANUAL)
-            cfg_error(ps, n, "\"%.*s\" does not start a lap: new_data, new_code, drift or decay",
+        if (k == TRIGGER_MANUAL || k == TRIGGER_NEW_CODE)
+            cfg_error(ps, n, "\"%.*s\" does not start a lap: new_data, drift or decay",
                       STR_ARG(names[i]));
         else
             t->when[k] = true;
@@ -43,7 +43,7 @@ static void schedule_decode(const struct cfg_node *n, const struct cfg_node *sch
 static void trigger_decode(const struct cfg_node *n, struct arena *a, struct trigger *t,
                            struct cfg_problems *ps)
 {
-    static const char *const KEYS[] = {"schedule", "timezone", "when", "cooldown", "approval"};
+    static const char *const KEYS[] = {"schedule", "timezone", "when", "cooldown"};
     const struct cfg_node *schedule = cfg_get(n, "schedule"), *when = cfg_get(n, "when");
 
     *t = (struct trigger){0};
@@ -59,8 +59,6 @@ static void trigger_decode(const struct cfg_node *n, struct arena *a, struct tri
         when_decode(when, a, t, ps);
     if (cfg_get(n, "cooldown"))
         (void)cfg_duration_us(cfg_get(n, "cooldown"), "cooldown", &t->cooldown_us, ps);
-    if (cfg_get(n, "approval"))
-        (void)cfg_bool(cfg_get(n, "approval"), "approval", &t->needs_approval, ps);
 }
 
 void trigger_spec_decode(const struct cfg_node *node, const struct cfg_node *root, struct arena *a,

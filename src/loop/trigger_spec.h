@@ -20,7 +20,6 @@ struct trigger {
     bool when[TRIGGER_KIND_N]; /* SCHEDULE alone, or any of the `when` list */
     struct cron cron;          /* SCHEDULE */
     int64_t cooldown_us;       /* after any lap of this endpoint; 0: none */
-    bool needs_approval;       /* the lap waits for a person before it trains */
 };
 
 struct trigger_spec {

@@ -264,6 +264,23 @@ enum err_code release_policy(struct release_host *h, const char *revision, struc
     return ERR_OK;
 }
 
+const char *release_revision(struct release_host *h, const char *endpoint, int64_t number,
+                             struct arena *a)
+{
+    const struct book_endpoint *e;
+    const struct book_origin *o = NULL;
+    const char *revision = NULL;
+
+    mutex_lock(&h->mutex);
+    e = book_find(&h->book, endpoint);
+    if (e && number > 0)
+        o = book_origin(e, number);
+    if (o)
+        revision = str_dup(a, str_c(o->revision));
+    mutex_unlock(&h->mutex);
+    return revision;
+}
+
 const char *release_live_revision(struct release_host *h, const char *endpoint, struct arena *a,
                                   const char **ret_project)
 {

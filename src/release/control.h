@@ -62,6 +62,10 @@ enum err_code release_policy(struct release_host *h, const char *revision, struc
 const char *release_live_revision(struct release_host *h, const char *endpoint, struct arena *a,
                                   const char **ret_project);
 
+/* Revision that a release of the endpoint came from; NULL: none is known. */
+const char *release_revision(struct release_host *h, const char *endpoint, int64_t number,
+                             struct arena *a);
+
 /* ---- releases ---- */
 struct release_order {
     const char *endpoint;

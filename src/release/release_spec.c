@@ -279,9 +279,7 @@ static void rollout_decode(const struct cfg_node *n, struct arena *a, struct rol
 static void endpoint_decode(const struct cfg_node *n, struct arena *a, struct endpoint_spec *e,
                             struct cfg_problems *ps)
 {
-    static const char *const KEYS[] = {"name",     "rollout", "rollback", "follow",    "fallback",
-                                       "owner",    "runbook", "mode",     "source",    "key",
-                                       "schedule", "out",     "log",      "sensitive", "limits"};
+    static const char *const KEYS[] = {"name", "rollout", "rollback", "owner", "runbook"};
     static const char *const ROLLBACK_KEYS[] = {"keep"};
     const struct cfg_node *back = cfg_get(n, "rollback");
     struct str text;
@@ -297,13 +295,6 @@ static void endpoint_decode(const struct cfg_node *n, struct arena *a, struct en
         cfg_known_keys(back, ROLLBACK_KEYS, ARRAY_LEN(ROLLBACK_KEYS), ps) &&
         cfg_get(back, "keep") && cfg_i64(cfg_get(back, "keep"), "keep", 1, 20, &keep, ps))
         e->keep = (int)keep;
-    if (cfg_get(n, "follow") && cfg_str(cfg_get(n, "follow"), "follow", &text, ps)) {
-        if (text.n < 2 || text.p[0] != '@')
-            cfg_error(ps, cfg_get(n, "follow"), "follow names an alias, as in \"@champion\"");
-        e->follow = str_dup(a, text);
-    }
-    if (cfg_get(n, "fallback"))
-        e->fallback = cfg_json(cfg_get(n, "fallback"), a);
 }
 
 static void approvals_decode(const struct cfg_node *n, struct release_spec *s, struct arena *a,

@@ -16,8 +16,6 @@ struct endpoint_spec {
     const char *name;
     struct rollout_plan rollout; /* with defaults where the section is silent */
     int keep;                    /* releases whose views stay warm for a rollback; default 3 */
-    const char *follow;          /* "@champion": the alias that starts gates and rollout, or NULL */
-    const struct json *fallback; /* {value: x} or NULL */
 };
 
 struct release_spec {

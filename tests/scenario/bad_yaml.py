@@ -43,7 +43,7 @@ CASES = [
     ("feature of nothing", "view: arrivals, key", "view: arivals, key", "arivals", "arrivals"),
     ("key of nothing", "key: { airport: origin }", "key: { aerodrome: origin }", "aerodrome", "aerodrome"),
     ("split", "split: { by: time,", "split: { by: tiem,", "tiem", "time"),
-    ("hold_out", "hold_out: 15%", "hold_out: 150%", "150%", "hold_out"),
+    ("hold_out", "hold_out: 25%", "hold_out: 150%", "150%", "hold_out"),
     ("sample", "train: 20%,", "train: 0%,", "train: 0%,", "sample"),
     ("label_after", "label_after: 13h", "label_after: -13h", "-13h", "label_after"),
     ("engine", "engine: xgboost", "engine: xgbost", "xgbost", "xgboost"),

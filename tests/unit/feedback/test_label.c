@@ -18,6 +18,8 @@ static struct label_record label_of(const char *text, struct arena *a)
     return l;
 }
 
+static char last_client[64];
+
 static size_t labels_read(struct label_log *l, struct label_record *last)
 {
     struct log_pos start = {0}, next;
@@ -32,6 +34,9 @@ static size_t labels_read(struct label_log *l, struct label_record *last)
         if (!is_there)
             break;
         *last = rec;
+        /* texts are the reader's: kept beyond it */
+        (void)snprintf(last_client, sizeof(last_client), "%.*s", STR_ARG(rec.client_id));
+        last->client_id = str_c(last_client);
         n++;
     }
     label_reader_close(r);
