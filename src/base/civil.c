@@ -25,7 +25,10 @@ static int64_t days_of(int64_t year, int month, int day)
 void civil_from_us(int64_t at_us, struct civil *ret)
 {
     int64_t days = floor_div_i64(at_us, US_PER_DAY);
-    int64_t us = at_us - days * US_PER_DAY;
+    /* Not at_us - days * US_PER_DAY: that product leaves the range for the first day there is. */
+    int64_t us = at_us % US_PER_DAY;
+    if (us < 0)
+        us += US_PER_DAY;
     int64_t z = days + 719468;
     int64_t era = floor_div_i64(z, 146097);
     int64_t doe = z - era * 146097;

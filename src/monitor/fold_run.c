@@ -150,8 +150,9 @@ enum err_code pending_apply(struct monitor *m, struct err *err)
         free(m->pending[i]->texts);
         free(m->pending[i]);
     }
-    memmove(m->pending, m->pending + n_due,
-            (m->n_pending - n_due) * sizeof(struct pending_label *));
+    if (n_due > 0)
+        memmove(m->pending, m->pending + n_due,
+                (m->n_pending - n_due) * sizeof(struct pending_label *));
     m->n_pending -= n_due;
     m->telemetry.n_pending_labels = m->n_pending;
     return ERR_OK;

@@ -419,7 +419,7 @@ static void check_chunk(const struct expr *e, const struct value *got, struct ar
         for (size_t row = 0; row < N_ROWS; row++) {
             const struct value *v = &rows[row][k];
             valid[k][row] = v->type != VAL_NULL;
-            bools[k][row] = v->u.b;
+            bools[k][row] = v->type == VAL_BOOL && v->u.b;
             ints[k][row] = v->u.i;
             floats[k][row] = v->u.f;
             strings[k][row] = v->u.s;
