@@ -252,7 +252,7 @@ def bad_in_life(s):
     before = edit(s, ("  airports: {", "  board: { path: data/board/*.parquet, time: hour, owner: vendor@example.com }\n"
                                        "  airports: {"),
                   ("  request:", view("ground", "airport, hour, hold_minutes, movements", "board")),
-                  ("request.*, origin]", LOOK_UP % "ground"))
+                  (LOOK_UP % "departures", LOOK_UP % "ground"))
     run = s.pawl("run", "--as-of", s.day + "T00:00:00Z")
     out = s.pawl("deploy", "flights/%s" % run["model"]["version"], "--endpoint", "delay", "--reason", "the vendor's board")
     restore(s, before)
