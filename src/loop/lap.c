@@ -148,6 +148,19 @@ static struct json *lap_json(const struct lap *lap, struct arena *a)
     return json_set(a, o, "note", json_cstr(a, lap->note));
 }
 
+/* What may not be deployed now (a hold that came while the lap ran) ends the lap, not the barrier. */
+static enum err_code lap_refused(struct lap *lap)
+{
+    struct turn *t = lap->t;
+
+    if (t->err->code != ERR_REFUSED)
+        return t->err->code;
+    lap->state = LAP_BLOCKED;
+    lap->note = str_dup(t->a, str_c(t->err->msg));
+    err_reset(t->err);
+    return ERR_OK;
+}
+
 /* ---- the lap ---- */
 static enum err_code lap_release(struct lap *lap, const struct pipeline_result *run)
 {
@@ -173,7 +186,7 @@ static enum err_code lap_release(struct lap *lap, const struct pipeline_result *
     }
     deploy.number = lap->release;
     if (release_deploy(h, &deploy, t->a, &deployed, t->err) != ERR_OK)
-        return t->err->code;
+        return lap_refused(lap);
     lap->rollout = json_get_int(deployed, "rollout", 0);
     lap->state = lap->rollout ? LAP_ROLLING : LAP_LIVE;
     return ERR_OK;

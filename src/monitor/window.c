@@ -167,8 +167,9 @@ struct json *window_save(const struct window *w, struct arena *a)
 
 enum err_code window_load(struct window *w, const struct json *doc, struct err *err)
 {
+    /* A release that is no longer served has no baseline at hand: its cells are not needed then, its sums are. */
     if (json_get_int(doc, "format", 0) != WINDOW_FORMAT ||
-        json_get_int(doc, "n_cells", -1) != (int64_t)w->n_cells)
+        (w->n_cells > 0 && json_get_int(doc, "n_cells", -1) != (int64_t)w->n_cells))
         return err_set(err, ERR_CORRUPT,
                        "a stored window of r%lld has the edges of another baseline",
                        (long long)w->release);
@@ -184,7 +185,7 @@ enum err_code window_load(struct window *w, const struct json *doc, struct err *
     if (counts_read(json_get(doc, "latency"), w->latency, WINDOW_LATENCY_BINS, err) != ERR_OK ||
         perf_read(json_get(doc, "perf"), &w->perf, err) != ERR_OK)
         return err->code;
-    return counts_read(json_get(doc, "cells"), w->cells, w->n_cells, err);
+    return w->n_cells > 0 ? counts_read(json_get(doc, "cells"), w->cells, w->n_cells, err) : ERR_OK;
 }
 
 struct json *window_json(const struct window *w, struct arena *a)

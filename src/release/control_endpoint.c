@@ -336,7 +336,11 @@ static enum err_code act(struct release_host *h, const struct rollout *r,
     }
     json_set(a, extra, "tick", json_copy(a, doc));
     d.extra = extra;
-    return host_decide(h, &d, NULL, err);
+    const enum err_code code = host_decide(h, &d, NULL, err);
+    if (code != ERR_REFUSED || (t->action != ROLLOUT_NEXT && t->action != ROLLOUT_FINISH))
+        return code;
+    err_reset(err); /* on hold a rollout stays where it is, and is looked at again */
+    return ERR_OK;
 }
 
 enum err_code release_tick(struct release_host *h, const char *endpoint, int64_t now_us,
