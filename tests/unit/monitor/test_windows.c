@@ -101,7 +101,8 @@ static void test_save_load_add(void **state)
     assert_true(json_eq(x, y));
     window_free(back);
     back = window_new(NULL, 3, 0, US_PER_DAY);
-    assert_int_equal(window_load(back, x, &err), ERR_CORRUPT);
+    ASSERT_OK(window_load(back, x, &err), &err); /* without a baseline at hand: the sums alone */
+    assert_true(back->n == whole->n && back->n_labelled == whole->n_labelled);
     assert_true(window_latency_quantile(whole, 0.99) >= 980 &&
                 window_latency_quantile(whole, 0.99) <= 1100);
     assert_int_equal(window_latency_above(whole, 2000), 0);
