@@ -6,6 +6,7 @@
 #include "features/dataset.h"
 #include "features/materialize.h"
 #include "features/online.h"
+#include "feedback/schema.h"
 
 static struct str text_of(const struct json *v)
 {
@@ -194,26 +195,6 @@ static enum err_code keys_of(const struct get *g, const struct json *entity, boo
     return ERR_OK;
 }
 
-static struct json *value_json(struct arena *a, const struct value *v)
-{
-    switch (v->type) {
-    case VAL_BOOL:
-        return json_bool(a, v->u.b);
-    case VAL_INT:
-        return json_int(a, v->u.i);
-    case VAL_FLOAT:
-        return json_num(a, v->u.f);
-    case VAL_TIME:
-        return json_time(a, v->u.i);
-    case VAL_STR:
-        return json_str(a, v->u.s);
-    case VAL_NULL:
-    case VAL_TYPE_N:
-    default:
-        return json_null(a);
-    }
-}
-
 static enum err_code find_info(struct get *g, struct str view, struct str version,
                                const struct online_view_info **ret, struct err *err)
 {
@@ -265,7 +246,7 @@ static struct json *feature_json(struct arena *a, const struct online_view_info 
     if (hit->status == ONLINE_NOT_FOUND || v->type == VAL_NULL)
         json_set_null(a, j, "value");
     else
-        json_set(a, j, "value", value_json(a, v));
+        json_set(a, j, "value", record_value_json(v, a));
     json_set(a, j, "status", json_cstr(a, online_status_name(hit->status)));
     json_set(a, j, "time", json_time(a, hit->time_us));
     json_set(a, j, "known_at", json_time(a, hit->known_us));
